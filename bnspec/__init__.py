@@ -1,0 +1,28 @@
+"""bnspec: is this batch normalization right?
+
+A formal specification of batch norm, a property-based suite that checks it, and references. Public names:
+`certify`, and the command line of the same name.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bnspec.api import certify as certify
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "certify"]
+
+# In a checkout `conformance/` and `reference/` lie beside this folder; a wheel holds them inside it.
+if not (Path(__file__).parent / "conformance").is_dir():
+    __path__.append(str(Path(__file__).parents[1]))
+
+
+def __getattr__(name: str) -> Any:
+    if name == "certify":
+        from bnspec.api import certify
+
+        return certify
+    raise AttributeError(f"module 'bnspec' has no attribute {name!r}")

@@ -1,0 +1,151 @@
+"""What the values of a batch are like: one function a fill, each from a generator to a channel-major array.
+
+The recipe is measured, not tasteful: variance near eps, offsets of a few deviations, parameters and buffers away from
+their defaults, and an upstream gradient outside span{1, xhat} are what make wrong layers visible (`docs/cases.md`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnspec.spec.formats import FORMATS, Format
+
+Floats = NDArray[np.float64]
+Random = np.random.RandomState
+
+
+def standardise(z: Floats) -> Floats:
+    """Centre each channel and scale it to deviation one, where it has one."""
+    z = z - z.mean(axis=1, keepdims=True)
+    deviation = z.std(axis=1, keepdims=True)
+    return np.asarray(z / np.where(deviation > 0, deviation, 1.0))
+
+
+def spread(random: Random, channels: int, count: int, eps: float, _: Format) -> Floats:
+    """Deviations around sqrt(eps) in a third of the channels, 0.1 to 10 elsewhere; half are offset by up to 4 of them."""
+    near_eps = random.randint(0, 3, (channels, 1)) == 0
+    near_eps[0] = True
+    scale = np.where(near_eps, np.sqrt(eps), 1.0) * 10 ** random.uniform(-1, 1, (channels, 1))
+    offset = np.where(random.rand(channels, 1) < 0.5, 0.0, random.uniform(-4, 4, (channels, 1)))
+    return np.asarray((standardise(random.standard_normal((channels, count))) + offset) * scale)
+
+
+def integers(random: Random, channels: int, count: int, _eps: float, _: Format) -> Floats:
+    """Small whole numbers: sums are exact and a counter-example can be read."""
+    return random.randint(-4, 5, (channels, count)).astype(np.float64)
+
+
+def offset(random: Random, channels: int, count: int, eps: float, storage: Format) -> Floats:
+    """Means far from zero: kappa from 10 to a tenth of u**-1/2, where one-pass variances lose digits."""
+    z = standardise(random.standard_normal((channels, count)))
+    kappa = 10 ** random.uniform(1, np.log10(0.1 * storage.unit_roundoff**-0.5), (channels, 1))
+    return np.asarray((z + kappa * random.choice([-1.0, 1.0], (channels, 1))) * 10 ** random.uniform(-1, 1))
+
+
+def constant(random: Random, channels: int, count: int, eps: float, storage: Format) -> Floats:
+    """Every other channel holds one value that is not dyadic; the rest are spread."""
+    x = spread(random, channels, count, eps, storage)
+    x[::2] = 0.1 * random.uniform(-10, 10, (len(x[::2]), 1))
+    return x
+
+
+def late(random: Random, channels: int, count: int, _eps: float, _: Format) -> Floats:
+    """Zeros, and ones in the last one to three places: all information sits in the tail, and every sum is exact."""
+    x = np.zeros((channels, count))
+    x[:, -int(random.randint(1, min(4, count))) :] = 1.0
+    return x
+
+
+def early(random: Random, channels: int, count: int, eps: float, storage: Format) -> Floats:
+    """`late` backwards: the information sits in the head."""
+    return late(random, channels, count, eps, storage)[:, ::-1]
+
+
+def outlier(random: Random, channels: int, count: int, eps: float, storage: Format) -> Floats:
+    """One value per channel 10 to 1000 deviations away: outputs that a clip would cut."""
+    x = spread(random, channels, count, eps, storage)
+    x[:, random.randint(count)] += x.std(axis=1) * 10 ** random.uniform(1, 3) + 1e-3
+    return x
+
+
+def tiny(random: Random, channels: int, count: int, eps: float, _: Format) -> Floats:
+    """Deviations of a thousandth to a tenth of sqrt(eps): eps rules the result."""
+    z = standardise(random.standard_normal((channels, count)))
+    return np.asarray(z * np.sqrt(eps) * 10 ** random.uniform(-3, -1, (channels, 1)))
+
+
+def scales(random: Random, channels: int, count: int, _eps: float, _: Format) -> Floats:
+    """Each channel at a scale of its own, from 1e-4 to 1e4."""
+    return np.asarray(random.standard_normal((channels, count)) * 10 ** random.uniform(-4, 4, (channels, 1)))
+
+
+FILLS: dict[str, Callable[[Random, int, int, float, Format], Floats]] = {
+    "spread": spread,
+    "integers": integers,
+    "offset": offset,
+    "constant": constant,
+    "late": late,
+    "early": early,
+    "outlier": outlier,
+    "tiny": tiny,
+    "scales": scales,
+}
+
+
+def fill_upstream(random: Random, kind: str, x: Floats) -> Floats:
+    """The upstream gradient, channel-major.
+
+    `drawn` has a mean and a part along xhat so that both sums matter; `whole` holds multiples of 1/8, whose small
+    combinations are exact; `last` is a one in the last place; `constant` is the gradient of a sum.
+    """
+    channels, count = x.shape
+    if kind == "constant":
+        return np.ones((channels, count))
+    if kind == "last":
+        dy = np.zeros((channels, count))
+        dy[:, -1] = 1.0
+        return dy
+    z = standardise(x)
+    dy = random.standard_normal((channels, count)) + random.uniform(-1, 1, (channels, 1))
+    dy = dy + random.uniform(-1, 1, (channels, 1)) * z
+    return np.asarray(np.round(dy * 8) / 8 if kind == "whole" else dy)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    gamma: Floats
+    beta: Floats
+    running_mean: Floats
+    running_var: Floats
+
+
+def fill_parameters(random: Random, x: Floats) -> Parameters:
+    """gamma and beta of both signs, one gamma zero where there are three channels; buffers at the batch's own scale."""
+    channels = len(x)
+
+    def signed() -> Floats:
+        return random.uniform(0.5, 2, channels) * random.choice([-1.0, 1.0], channels)
+
+    gamma, beta = signed(), signed()
+    order = random.permutation(channels)
+    if channels > 1:
+        gamma[order[0]] = -abs(gamma[order[0]])
+    if channels > 2:
+        gamma[order[1]] = 0.0
+    deviation = x.std(axis=1)
+    scale = np.where(deviation > 1e-6, deviation, 1.0)
+    return Parameters(gamma, beta, signed() * scale, random.uniform(0.3, 3, channels) * scale**2)
+
+
+def format_of(dtype: str) -> Format:
+    return FORMATS[dtype]
+
+
+def cast(values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Round to a storage dtype; overflow in the making of a case would be a fault of the suite, so it may warn."""
+    return np.asarray(values).astype(dtype)

@@ -1,0 +1,70 @@
+"""How an array lies in memory. A layout keeps every value and changes the strides.
+
+Only axes longer than one are moved about: what stride an axis of length one carries is a matter of its own (L7), on
+which shipped layers differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def _contiguous(a: Array) -> Array:
+    return np.ascontiguousarray(a)
+
+
+def _transposed(a: Array) -> Array:
+    """The first axis runs fastest."""
+    return np.asfortranarray(a)
+
+
+def _channels_last(a: Array) -> Array:
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1)
+
+
+def _strided(a: Array) -> Array:
+    """Every second place of a buffer twice as long."""
+    buffer = np.zeros((*a.shape[:-1], 2 * a.shape[-1]), a.dtype)
+    buffer[..., ::2] = a
+    return buffer[..., ::2]
+
+
+def _sliced(a: Array) -> Array:
+    """The inside of a larger array: an offset, and gaps between rows."""
+    buffer = np.zeros(tuple(n + 2 for n in a.shape), a.dtype)
+    inside = tuple(slice(1, n + 1) for n in a.shape)
+    buffer[inside] = a
+    return buffer[inside]
+
+
+LAYOUTS: dict[str, Callable[[Array], Array]] = {
+    "contiguous": _contiguous,
+    "transposed": _transposed,
+    "channels_last": _channels_last,
+    "strided": _strided,
+    "sliced": _sliced,
+}
+
+
+def lay_out(a: Array, layout: str) -> Array:
+    """The same values under another layout; contiguous where an axis has length one or none."""
+    if min(a.shape) < 2:
+        return _contiguous(a)
+    return LAYOUTS[layout](a)
+
+
+def channel_major(a: Array) -> Array:
+    """(N, C, D1, ...) -> (C, m)."""
+    return np.ascontiguousarray(np.moveaxis(a, 1, 0)).reshape(a.shape[1], -1)
+
+
+def from_channel_major(a: Array, shape: tuple[int, ...]) -> Array:
+    """(C, m) -> (N, C, D1, ...), contiguous."""
+    moved = a.reshape((shape[1], shape[0], *shape[2:]))
+    return np.ascontiguousarray(np.moveaxis(moved, 0, 1))

@@ -1,0 +1,123 @@
+"""Blocks: the units of work. Block b of an experiment, dtype and device holds the same cases whoever runs it, and when.
+
+This is the one place, with `shrinking`, that owns Hypothesis: it draws the cases and calls nothing but `judge_case`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+
+import hypothesis
+from hypothesis import HealthCheck, Phase
+
+from bnspec.cases.case import Case
+from bnspec.cases.strategies import draw_cases
+from bnspec.engine.judging import Finding, experiments, find, judge_case
+from bnspec.engine.subject import Subject
+
+
+@dataclass(frozen=True)
+class Block:
+    """The address of a block."""
+
+    experiment: str
+    dtype: str
+    device: str
+    index: int
+
+
+@dataclass
+class Tally:
+    """What a block has to say on one clause. `worst` is the largest ratio, None where nothing was compared."""
+
+    executed: int = 0
+    informative: int = 0
+    worst: float | None = None
+    worst_case: str | None = None
+    failures: int = 0
+    finding: Finding | None = None
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    block: Block
+    tallies: dict[str, Tally] = field(default_factory=dict)
+
+
+def seed_of(block: Block, seed: int) -> int:
+    """The Hypothesis seed of a block. The device is left out: every device gets the same cases."""
+    text = f"{seed}/{block.experiment}/{block.dtype}/{block.index}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+
+
+def literal_cases(subject: Subject, block: Block) -> list[Case]:
+    """The cases chosen by hand, in the block's dtype and within the scope of the subject; block 0 alone has any."""
+    if block.index:
+        return []
+    scope, cases = subject.scope, []
+    for case in experiments()[block.experiment].literal:
+        if len(case.shape) not in scope.ranks or scope.channels not in (None, case.channels):
+            continue
+        if case.momentum is None and not scope.cumulative:
+            continue
+        eps = case.eps if scope.eps is None else scope.eps
+        momentum = case.momentum if scope.momentum is None else scope.momentum
+        cases.append(replace(case, dtype=block.dtype, eps=eps, momentum=momentum))
+    return cases
+
+
+def run_block(subject: Subject, block: Block, seed: int, clauses: Collection[str]) -> BlockResult:
+    """Judge every case of a block; nothing is shrunk here. Raises only where the suite itself is at fault."""
+    result = BlockResult(block, {c: Tally() for c in experiments()[block.experiment].judges if c in clauses})
+    seen: set[str] = set()
+
+    def execute(case: Case) -> None:
+        address = case.address()
+        if address in seen:
+            return
+        seen.add(address)
+        for clause, judgement in judge_case(subject, case, block.device, result.tallies).items():
+            tally = result.tallies[clause]
+            tally.executed += 1
+            tally.informative += judgement.informative
+            if judgement.ratio is None:
+                continue
+            if tally.worst is None or judgement.ratio > tally.worst:
+                tally.worst, tally.worst_case = judgement.ratio, address
+            if judgement.failed:
+                tally.failures += 1
+                tally.finding = tally.finding or find(clause, case, block.device, judgement)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a subject warns of is its own affair
+        for case in literal_cases(subject, block):
+            execute(case)
+        draw(subject, block, seed, execute, (Phase.generate,))
+    return result
+
+
+def draw(
+    subject: Subject, block: Block, seed: int, execute: Callable[[Case], None], phases: tuple[Phase, ...]
+) -> None:
+    """Call `execute` on each case that Hypothesis draws for a block."""
+    experiment = experiments()[block.experiment]
+    strategy = draw_cases(experiment.name, block.dtype, subject.scope, block.index, longest=experiment.longest)
+
+    @hypothesis.seed(seed_of(block, seed))
+    @hypothesis.settings(
+        max_examples=experiment.cases,
+        phases=phases,
+        database=None,
+        deadline=None,
+        print_blob=False,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),  # a slow subject is not a fault of the suite
+    )
+    @hypothesis.given(strategy)
+    def run(case: Case) -> None:
+        execute(case)
+
+    run()

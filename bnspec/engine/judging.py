@@ -1,0 +1,74 @@
+"""One case, acted out once and judged by every clause that can say something about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from bnspec.cases.case import Case
+from bnspec.engine.subject import Subject
+from bnspec.layers.protocol import SubjectError
+
+if TYPE_CHECKING:
+    from bnspec.conformance.compare import Judgement
+    from bnspec.conformance.table import Experiment
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A case that fails a clause: by how many bounds, what was got and wanted, and where."""
+
+    clause: str
+    device: str
+    case: str
+    ratio: float
+    quantity: str
+    got: str
+    wanted: str
+    where: str
+    crashed: bool
+
+
+@cache
+def experiments() -> dict[str, Experiment]:
+    """The table of experiments, found by name so that the core does not depend on the suite."""
+    table: dict[str, Experiment] = import_module("bnspec.conformance.table").EXPERIMENTS
+    return table
+
+
+def judge_case(subject: Subject, case: Case, device: str, clauses: Collection[str]) -> dict[str, Judgement]:
+    """Act `case` out and judge the record by those of `clauses` that its experiment feeds."""
+    from bnspec.conformance.acting import Stage
+
+    experiment = experiments()[case.experiment]
+    judges = {clause: judge for clause, judge in experiment.judges.items() if clause in clauses}
+    try:
+        record = experiment.act(Stage(subject, case, device))
+    except SubjectError as error:
+        return {clause: report_crash(error) for clause in judges}
+    judgements = {}
+    for clause, judge in judges.items():
+        try:
+            judgements[clause] = judge(record)
+        except SubjectError as error:
+            judgements[clause] = report_crash(error)
+    return judgements
+
+
+def report_crash(error: SubjectError) -> Judgement:
+    """What a subject raised, as a judgement."""
+    from bnspec.conformance.compare import Judgement
+
+    wanted = {"construction": "a layer", "forward": "an output", "backward": "gradients", "state": "a state"}[error.stage]
+    return Judgement(math.inf, True, f"the {error.stage}", error.reason, wanted, crashed=True)
+
+
+def find(clause: str, case: Case, device: str, judgement: Judgement) -> Finding:
+    """The finding of a failed judgement."""
+    ratio = math.inf if judgement.ratio is None else judgement.ratio
+    j = judgement
+    return Finding(clause, device, case.address(), ratio, j.quantity, j.got, j.wanted, j.where, j.crashed)

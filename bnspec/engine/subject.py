@@ -1,0 +1,56 @@
+"""The subject of a certificate: an implementation, the dialect it is judged by, and the scope that was agreed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from bnspec.cases.case import Case
+from bnspec.cases.strategies import Scope
+from bnspec.layers.implementation import Implementation
+from bnspec.layers.promises import Promises
+from bnspec.layers.protocol import Layer, Structure, calling
+from bnspec.spec.bounds import Rounding, rounding_for
+from bnspec.spec.dialects import Dialect
+from bnspec.spec.formats import FORMATS
+from bnspec.spec.precision import Arithmetic, arithmetic_for
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is judged. `promises` are the implementation's, less what the user left out."""
+
+    implementation: Implementation
+    dialect: Dialect
+    promises: Promises
+
+    def make_layer(self, case: Case, device: str, **changes: object) -> Layer:
+        """A new layer for a case; `changes` override fields of its structure. Raises SubjectError."""
+        structure = Structure(case.channels, len(case.shape), case.dtype, device, case.eps, case.momentum)
+        with calling("construction"):
+            return self.implementation.make(replace(structure, **changes))  # type: ignore[arg-type]  # field names
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        positions = {"positions"} if max(self.promises.ranks) > 2 else set()
+        return self.promises.abilities | positions
+
+    def offers(self, *abilities: str) -> bool:
+        return self.abilities.issuperset(abilities)
+
+    def arithmetic(self, dtype: str) -> Arithmetic:
+        return arithmetic_for(FORMATS[dtype])
+
+    def rounding(self, dtype: str, device: str) -> Rounding:
+        """Formats of x and parameters; GPUs may flush subnormal numbers."""
+        return rounding_for(FORMATS[dtype], FORMATS[dtype], flushes=device != "cpu")
+
+    @property
+    def algorithm(self) -> str:
+        return self.promises.algorithm or "any"
+
+    @property
+    def scope(self) -> Scope:
+        p = self.promises
+        cumulative = self.offers("cumulative") and self.dialect.momentum_none == "cumulative"
+        evaluation = self.offers("evaluation", "running_statistics")
+        return Scope(p.ranks, p.eps, p.momentum, p.channels, cumulative, evaluation)

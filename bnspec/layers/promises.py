@@ -1,0 +1,33 @@
+"""What an implementation offers. Cases are drawn inside it, clauses outside it are skipped, and breaking it is a failure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ABILITIES: dict[str, str] = {
+    "gradients": "a backward that gives the gradients by x, gamma and beta",
+    "running_statistics": "running mean and variance that can be read and written",
+    "evaluation": "a mode that normalises with the running statistics",
+    "affine": "gamma and beta",
+    "cumulative": "momentum=None, the plain average over the batches",
+    "initial_state": "buffers of the layer's own, with initial values",
+    "positions": "batches of rank 3 or more, where a channel holds more than one value an example",
+    "gradient_subsets": "a choice of which of x, gamma and beta need a gradient",
+}
+
+
+@dataclass(frozen=True)
+class Promises:
+    """Ranks, dtypes, devices and abilities on offer; `eps`, `momentum` and `channels` hold the value where it is fixed.
+
+    `algorithm` is the declared class of the variance (`bnspec.spec.bounds.CLASSES`); its bound then decides.
+    """
+
+    ranks: tuple[int, ...]
+    dtypes: tuple[str, ...]
+    devices: tuple[str, ...]
+    abilities: frozenset[str]
+    eps: float | None = None
+    momentum: float | None = None
+    channels: int | None = None
+    algorithm: str | None = None

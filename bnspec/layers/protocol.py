@@ -1,0 +1,131 @@
+"""The layer under test, as experiments see it: arrays in, arrays out, every convention of a framework behind it.
+
+Batches cross with the channel on axis 1, whatever the framework's own axis; strides cross with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Stage = Literal["construction", "forward", "backward", "state"]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a layer is made for. `momentum` is the number given to the constructor (None: cumulative average)."""
+
+    channels: int
+    rank: int
+    dtype: str
+    device: str
+    eps: float
+    momentum: float | None
+
+
+@dataclass(frozen=True)
+class Grad:
+    """Which of x, gamma and beta need a gradient; `recording` False switches the recording of gradients off altogether."""
+
+    x: bool = False
+    gamma: bool = False
+    beta: bool = False
+    recording: bool = True
+
+
+NONE = Grad()
+ALL = Grad(True, True, True)
+OFF = Grad(recording=False)
+
+
+@dataclass(frozen=True)
+class State:
+    """Parameters and buffers in native shapes and dtypes; None where the layer has none. `batches` is the counter."""
+
+    gamma: Array | None = None
+    beta: Array | None = None
+    running_mean: Array | None = None
+    running_var: Array | None = None
+    batches: int | None = None
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Gradients by x (shape of x), gamma and beta (shape (C,)); None where none was asked for or none came."""
+
+    x: Array | None
+    gamma: Array | None
+    beta: Array | None
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the native object is, beyond its values. `strides` count elements."""
+
+    dtype: str
+    device: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    holds_graph: bool = False
+
+
+class SubjectError(Exception):
+    """The subject raised, or handed back what is no array, after a well-formed call: a finding, never a fault of the suite."""
+
+    def __init__(self, stage: Stage, reason: str) -> None:
+        super().__init__(f"{stage}: {reason}")
+        self.stage: Stage = stage
+        self.reason = reason
+
+
+@contextmanager
+def calling(stage: Stage) -> Iterator[None]:
+    """Turn whatever the subject raises inside into a SubjectError of `stage`."""
+    try:
+        yield
+    except SubjectError:
+        raise
+    except Exception as error:  # a subject may raise anything, and each is a finding
+        text = str(error).strip().splitlines()
+        raise SubjectError(stage, f"raised {type(error).__name__}: {text[0] if text else '(no message)'}") from error
+
+
+class Pass(Protocol):
+    """One forward, kept so that its backward can come later."""
+
+    @property
+    def y(self) -> Array: ...
+
+    def backward(self, dy: Array) -> Gradients: ...
+
+    def read(self, what: Literal["x", "y", "dy"]) -> Array:
+        """The native object's values as they are now, so that overwriting and aliasing show."""
+
+    def describe(self) -> Description: ...
+
+
+class Layer(Protocol):
+    """A batch norm made by an implementation. Every method may raise SubjectError."""
+
+    def run(self, x: Array, *, training: bool, grad: Grad = NONE) -> Pass: ...
+
+    def state(self) -> State: ...
+
+    def load(self, state: State) -> None: ...
+
+    def describe(self, what: Literal["running_mean", "running_var"]) -> Description | None: ...
+
+
+def as_dtype(name: str) -> np.dtype[Any]:
+    """The NumPy dtype of a format's name; bfloat16 comes from ml_dtypes."""
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)

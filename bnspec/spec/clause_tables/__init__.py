@@ -1,0 +1,1 @@
+"""The text of the clauses, one file a family."""

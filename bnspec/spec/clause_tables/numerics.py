@@ -1,0 +1,95 @@
+"""Family N: numerics."""
+
+from __future__ import annotations
+
+from bnspec.spec.clause import COSTLY, RARE, Clause
+
+NUMERICS: tuple[Clause, ...] = (
+    Clause(
+        id="N1",
+        title="the class of the variance's algorithm",
+        statement="The error of the variance against kappa = sqrt(1 + mu^2/s2) has a slope and reaches sqrt(u) at"
+        " kappa = u^-q; the pair places the algorithm: one pass over squares (q near 1/4), one pass with a running mean"
+        " (slope 1, q near 1/2), two passes (q near 3/4). A declared class that measures lower is a MUST failure.",
+        why="Relative errors m u kappa^2, m u kappa and m u + (m u kappa)^2: set them to sqrt(u). The slope alone"
+        " cannot tell the first from the last, both have slope 2.",
+        source="Chan, Golub & LeVeque 1983, Algorithms for computing the sample variance; google/flax#1491",
+        bound="letter from measured slope and exponent; thresholds between the classes",
+        level="GRADE",
+        informative=COSTLY,
+    ),
+    Clause(
+        id="N2",
+        title="finite results from ordinary input",
+        statement='Inside the domain of chapter "domain", output, statistics and gradients are finite: constant'
+        " channels at any offset, tiny variances, tiny eps, outliers. Beyond it the reach is measured.",
+        why="v >= 0 and eps > 0 bound r by 1/sqrt(eps), and the domain keeps every product in range. A variance"
+        " computed below zero is no excuse: it is a rounding error of the layer's own.",
+        source="aiUIUC/pyAIUtils#46, tensorflow/tensorflow#118701, pytorch/pytorch#5410",
+        bound="finite or not, and the bounds of F1, R2 and G1",
+    ),
+    Clause(
+        id="N3",
+        title="low precision is accumulated in float32",
+        statement="Sums over half and bfloat16 input are accumulated in at least float32; parameters and buffers keep"
+        " the dtype they were made with.",
+        why="With 11 or 8 bits a running sum of ones stops at 2^11 or 2^8: the next one is half a unit in the last"
+        " place.",
+        source="pytorch/pytorch#147303, pytorch/pytorch#195701, tenstorrent/tt-metal#23876, Oneflow-Inc/oneflow#9381",
+        bound='all bounds with u = 2^-24, plus one rounding to the storage format, chapter "statistics"',
+    ),
+    Clause(
+        id="N4",
+        title="float64 stays float64",
+        statement="With float64 input, parameters and buffers nothing is rounded to float32 on the way, unless the"
+        " dialect says so; then it is judged by that format.",
+        why="One rounding to float32 is 2^29 roundings of float64: a defect, or a convention that is written down.",
+        source="first principles; measured: float64 layers of Keras compute in float32 on three of four backends",
+        bound="the bounds of F1, R2, G1 and G2 with u = 2^-53",
+    ),
+    Clause(
+        id="N5",
+        title="all sizes, all positions",
+        statement="For m from 2 to 10^6 and for C, around powers of two, primes and the block sizes of kernels: each"
+        " value is counted once, in output, statistics and gradients.",
+        why="All information is put into one block or position (zeros then ones, a one-hot g at the tail), on integers"
+        " whose float32 sums are exact: a lost remainder then changes the result, where random values would hide it.",
+        source="ROCm/rocm-libraries#9030, NVIDIA/apex#1768, ROCm/MIOpen#2024",
+        bound="e_y, e_rm, e_rv and gradient bounds; a few units of roundoff at any m where the sums are exact",
+    ),
+    Clause(
+        id="N6",
+        title="NaN and infinity stay where they are",
+        statement="Training, a > 0, one NaN or infinity in channel j: all of y_j is NaN, rm_j and rv_j are not finite,"
+        " other channels are as without it. Evaluation, gamma != 0: that position alone, NaN to NaN and +-inf to"
+        " +-sign(gamma) inf. A NaN in g: all of dx_j in training, that position in evaluation, and d_gamma_j,"
+        " d_beta_j.",
+        why="mu_j is infinite or NaN, so the deviation of the value itself, s2 and r are NaN, and NaN times anything is"
+        " NaN. In evaluation nothing is summed. a = 0 leaves the buffers (R5), and 0 times infinity is NaN.",
+        source="IEEE 754-2019, section 6",
+        bound="NaN, infinite with its sign, or bit for bit",
+        informative=RARE,
+    ),
+    Clause(
+        id="N7",
+        title="headroom below the bounds",
+        statement="The worst error over its bound in bits, by quantity and dtype. Missing the bound of the class"
+        " `stable` is a SHOULD failure.",
+        why="A bound holds for every order of summation; how much of it is used tells good kernels from just legal"
+        " ones.",
+        source="first principles",
+        bound="log2 of error over bound, reported",
+        level="GRADE",
+    ),
+    Clause(
+        id="N8",
+        title="how far results can be repeated",
+        statement="Which of these keep every bit: another run, another number of threads, other rows in the batch (in"
+        " evaluation), another layout of the same values.",
+        why="The exact result is the same; equal bits need an equal order of operations too.",
+        source="first principles; pytorch/pytorch#121651",
+        bound="bit for bit, reported for each",
+        level="GRADE",
+        informative=COSTLY,
+    ),
+)

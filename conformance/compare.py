@@ -1,0 +1,119 @@
+"""Comparing what was observed with what is exact, in units of the bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnspec.spec.precision import Arithmetic, Number
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a judge found in one record.
+
+    `ratio` is the largest error in units of its bound (above 1: a failure; infinite where no bound can express it), or
+    None where nothing was compared. `informative` is False where the exact answer is degenerate or the bound so wide
+    that a wrong layer could hide. The texts say what was compared, got and wanted, and where. `crashed` where the
+    subject raised or handed back no array.
+    """
+
+    ratio: float | None
+    informative: bool = True
+    quantity: str = ""
+    got: str = ""
+    wanted: str = ""
+    where: str = ""
+    crashed: bool = False
+
+    @property
+    def failed(self) -> bool:
+        return self.ratio is not None and not self.ratio <= 1.0
+
+
+VACUOUS = Judgement(None, informative=False)
+
+
+def compare(
+    quantity: str,
+    observed: Array | None,
+    exact: Number,
+    bound: Floats,
+    arithmetic: Arithmetic,
+    *,
+    informative: Any = True,
+    axes: tuple[str, ...] = ("channel", "value"),
+) -> Judgement:
+    """Judge `observed` against `exact` (of `arithmetic`) within `bound`; elements whose bound is infinite are left out.
+
+    `informative` tells, channel by channel or at once, where a wrong layer would show; it may be an array (C,).
+    """
+    shape = np.shape(bound)
+    if observed is None:
+        return Judgement(np.inf, True, quantity, "nothing", f"an array of shape {shape}")
+    if observed.shape != shape:
+        return Judgement(np.inf, True, quantity, f"shape {observed.shape}", f"shape {shape}")
+    claimed = np.isfinite(bound)
+    if not claimed.any():
+        return VACUOUS
+    with np.errstate(all="ignore"):
+        error = arithmetic.float64(abs(arithmetic.array(observed) - exact))
+        ratios = np.where(error == 0, 0.0, error / bound)
+        ratios = np.where(np.isnan(error), np.inf, ratios)
+    ratios = np.where(claimed, ratios, -1.0)
+    worst = np.unravel_index(int(np.argmax(ratios)), shape)
+    ratio = float(ratios[worst])
+    tells = np.asarray(informative)
+    useful = bool((claimed.reshape(len(claimed), -1).any(axis=1) & tells).any() if tells.ndim else tells)
+    if ratio <= 1.0:
+        return Judgement(ratio, useful, quantity)
+    place = ", ".join(f"{axis} {int(i)}" for axis, i in zip(axes, worst, strict=False))
+    wanted = float(arithmetic.float64(exact)[worst])
+    return Judgement(
+        ratio, True, quantity, f"{float(observed[worst])!r}", f"{wanted!r} within {float(bound[worst]):.3g}", place
+    )
+
+
+def compare_bits(quantity: str, observed: Array | None, wanted: Array | None) -> Judgement:
+    """Judge that two arrays hold the same bits (two NaN of any payload are the same)."""
+    if observed is None or wanted is None:
+        same = observed is wanted
+        return Judgement(0.0 if same else np.inf, True, quantity, _presence(observed), _presence(wanted))
+    if observed.shape != wanted.shape or observed.dtype != wanted.dtype:
+        got, want = (f"shape {a.shape} of {a.dtype}" for a in (observed, wanted))
+        return Judgement(np.inf, True, quantity, got, want)
+    if observed.tobytes() == wanted.tobytes():
+        return Judgement(0.0, True, quantity)
+    different = (observed != wanted) & ~((observed != observed) & (wanted != wanted))
+    different |= (observed == 0) & (np.signbit(observed) != np.signbit(wanted))
+    if not different.any():
+        return Judgement(0.0, True, quantity)
+    place = tuple(int(i) for i in np.argwhere(different)[0])
+    got, want = float(observed[place]), float(wanted[place])
+    return Judgement(np.inf, True, quantity, repr(got), f"{want!r}, bit for bit", f"index {place}")
+
+
+def _presence(a: Array | None) -> str:
+    return "nothing" if a is None else f"an array of shape {a.shape}"
+
+
+def worst_of(*judgements: Judgement) -> Judgement:
+    """The judgement with the largest ratio; vacuous ones do not count, informative if any of them is."""
+    told = [j for j in judgements if j.ratio is not None]
+    if not told:
+        return VACUOUS
+    worst = max(told, key=lambda j: j.ratio if j.ratio is not None else -1.0)
+    if worst.informative or not any(j.informative for j in told):
+        return worst
+    return Judgement(worst.ratio, True, worst.quantity, worst.got, worst.wanted, worst.where)
+
+
+def differs(quantity: str, got: object, wanted: object) -> Judgement:
+    """Judge that two plain values (a dtype, a shape, a device) are equal."""
+    return Judgement(0.0 if got == wanted else np.inf, True, quantity, str(got), str(wanted))

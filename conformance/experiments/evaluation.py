@@ -1,0 +1,84 @@
+"""Evaluation: repeated, in parts, after the state was replaced, and after a training pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from bnspec.cases.batches import Batch, make_batch, make_state
+from bnspec.layers.protocol import NONE, OFF, Array, State
+from bnspec.spec.bounds import GradientError
+from bnspec.spec.equations import Cotangents
+
+from ..acting import Attempt, Played, Stage, attempt, play
+from ..expected import ExpectedPass, expect_evaluation
+from .states import keep_offered
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """Evaluations of one batch.
+
+    `first` is differentiated, `again` is the same input once more; `parts` pairs rows of the batch with the pass in
+    which only they, or they beside other rows, were evaluated. `reloaded` follows a replaced state, `trained` a training
+    pass, whose state is `learned`, read just before.
+    """
+
+    stage: Stage
+    batch: Batch
+    start: State
+    loaded: Attempt[State]
+    first: Played
+    again: Played
+    parts: tuple[tuple[slice, Array, Played], ...]
+    other: State
+    reloaded: Played
+    learned: Attempt[State]
+    trained: Played
+
+    def expected(self, state: State) -> ExpectedPass:
+        return expect_evaluation(self.stage.terms, self.batch.x, state, self.stage.case.eps)
+
+    @cached_property
+    def expected_first(self) -> ExpectedPass:
+        return self.expected(self.start)
+
+    @cached_property
+    def expected_gradients(self) -> tuple[Cotangents, GradientError]:
+        return self.expected_first.differentiate(self.batch.dy)
+
+
+def act_evaluation(stage: Stage) -> EvaluationRecord:
+    """Evaluate a batch in every way that must not matter, then with another state, then after a training pass."""
+    case = stage.case
+    batch, training_batch = make_batch(case), make_batch(case, "training")
+    start, other = (keep_offered(stage, make_state(case, stream)) for stream in ("state", "second"))
+    layer = stage.subject.make_layer(case, stage.device)
+    layer.load(start)
+    loaded = attempt(layer.state)
+    dy = batch.dy if stage.subject.offers("gradients") else None
+
+    def evaluate(x: Array, upstream: Array | None = None) -> Played:
+        grad = stage.grad if upstream is not None else NONE
+        return play(lambda: layer.run(x, training=False, grad=grad), layer.state, upstream)
+
+    first, again = evaluate(batch.x, dy), evaluate(batch.x)
+    parts = tuple((rows, x, evaluate(x)) for rows, x in _take_parts(batch.x, training_batch.x))
+    layer.load(other)
+    reloaded = play(lambda: layer.run(batch.x, training=False, grad=OFF), layer.state, None)
+    trained_pass = attempt(lambda: layer.run(training_batch.x, training=True, grad=stage.grad))
+    learned = attempt(layer.state) if trained_pass.error is None else Attempt[State](error=trained_pass.error)
+    trained = evaluate(batch.x, dy)
+    return EvaluationRecord(
+        stage, batch, start, loaded, first, again, parts, other, reloaded, learned, trained
+    )
+
+
+def _take_parts(x: Array, others: Array) -> list[tuple[slice, Array]]:
+    """The first row alone, the rest, and the first row beside rows of another batch."""
+    if len(x) < 2:
+        return []
+    mates = np.concatenate([x[:1], (others[1:].astype(np.float64) * 7 + 3).astype(x.dtype)])
+    return [(slice(0, 1), x[:1]), (slice(1, None), x[1:]), (slice(0, 1), mates)]

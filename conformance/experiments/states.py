@@ -1,0 +1,32 @@
+"""The state a pass starts from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from bnspec.layers.protocol import State, as_dtype
+
+from ..acting import Stage
+
+
+def initial_state(stage: Stage) -> State:
+    """The state that the dialect gives a new layer."""
+    channels, dtype, dialect = stage.case.channels, as_dtype(stage.case.dtype), stage.subject.dialect
+    return State(
+        np.ones(channels, dtype),
+        np.zeros(channels, dtype),
+        np.full(channels, dialect.initial_mean, dtype),
+        np.full(channels, dialect.initial_var, dtype),
+        0,
+    )
+
+
+def keep_offered(stage: Stage, state: State) -> State:
+    """The state without what the subject does not have."""
+    if not stage.subject.offers("affine"):
+        state = replace(state, gamma=None, beta=None)
+    if not stage.subject.offers("running_statistics"):
+        state = replace(state, running_mean=None, running_var=None, batches=None)
+    return state

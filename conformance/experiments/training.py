@@ -1,0 +1,55 @@
+"""One training pass and its backward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from bnspec.cases.batches import Batch, make_batch, make_state
+from bnspec.layers.protocol import Description, State
+from bnspec.spec.bounds import GradientError
+from bnspec.spec.equations import Cotangents
+
+from ..acting import Attempt, Played, Stage, attempt, play
+from ..expected import ExpectedBuffers, ExpectedPass, begin_buffers, expect_training, update_buffers
+from .states import initial_state, keep_offered
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """One training pass from a known state. `initial` is the state before it, as read; `start` as it must be."""
+
+    stage: Stage
+    batch: Batch
+    start: State
+    initial: Attempt[State]
+    played: Played
+    buffers: tuple[Attempt[Description | None], ...]
+
+    @cached_property
+    def expected(self) -> ExpectedPass:
+        return expect_training(self.stage.terms, self.batch.x, self.start, self.stage.case.eps)
+
+    @cached_property
+    def expected_gradients(self) -> tuple[Cotangents, GradientError]:
+        return self.expected.differentiate(self.batch.dy)
+
+    @cached_property
+    def expected_buffers(self) -> ExpectedBuffers:
+        begun = begin_buffers(self.stage.terms, self.start)
+        return update_buffers(begun, self.expected, self.stage.case.momentum, self.start.batches or 0)
+
+
+def act_training(stage: Stage) -> TrainingRecord:
+    """Load a state (or leave a fresh layer alone), run one training batch, then its backward."""
+    case = stage.case
+    batch = make_batch(case)
+    start = keep_offered(stage, initial_state(stage) if case.fresh else make_state(case))
+    layer = stage.subject.make_layer(case, stage.device)
+    if not case.fresh:
+        layer.load(start)
+    initial = attempt(layer.state)
+    dy = batch.dy if stage.subject.offers("gradients") else None
+    played = play(lambda: layer.run(batch.x, training=True, grad=stage.grad), layer.state, dy)
+    buffers = tuple(attempt(lambda: layer.describe(which)) for which in ("running_mean", "running_var"))  # noqa: B023  # called at once
+    return TrainingRecord(stage, batch, start, initial, played, buffers)

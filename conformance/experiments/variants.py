@@ -1,0 +1,74 @@
+"""One batch under other buffers, momenta and parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bnspec.cases.batches import Batch, make_batch, make_state
+from bnspec.layers.protocol import NONE, State
+
+from ..acting import Played, Stage, play
+from ..expected import ExpectedPass, expect_training
+from .states import keep_offered
+
+
+@dataclass(frozen=True)
+class VariantsRecord:
+    """Training forwards of one batch under other buffers, momenta and parameters.
+
+    `added` holds y at (gamma1, beta1), at (gamma2, beta2) and at their sum, whose parameters are exact; `silent` at
+    gamma = 0. `moved` pairs each other momentum with the pass from other buffers under it.
+    """
+
+    stage: Stage
+    batch: Batch
+    starts: tuple[State, State, State, State]
+    added: tuple[Played, Played, Played]
+    silent: Played
+    others: State
+    moved: tuple[tuple[float | None, Played], ...]
+
+    def expected(self, state: State) -> ExpectedPass:
+        return expect_training(self.stage.terms, self.batch.x, state, self.stage.case.eps)
+
+
+def act_variants(stage: Stage) -> VariantsRecord:
+    """Run one batch at three parameters in arithmetic progression, at gamma = 0, and from other buffers."""
+    case, subject = stage.case, stage.subject
+    batch = make_batch(case)
+    first, second = (_on_grid(make_state(case, stream)) for stream in ("state", "second"))
+    both = replace(first, gamma=first.gamma + second.gamma, beta=first.beta + second.beta)  # type: ignore[operator]
+    silent = replace(first, gamma=np.zeros_like(first.gamma))
+    starts = tuple(keep_offered(stage, state) for state in (first, second, both, silent))
+    other = make_state(case, "other")
+    others = keep_offered(
+        stage,
+        replace(first, running_mean=other.running_mean * 3, running_var=other.running_var * 4),  # type: ignore[operator]
+    )
+    layer = subject.make_layer(case, stage.device)
+
+    def forward(state: State) -> Played:
+        layer.load(state)
+        return play(lambda: layer.run(batch.x, training=True, grad=NONE), layer.state, None)
+
+    passes = [forward(state) for state in starts]
+    momenta = (case.momentum,) if subject.promises.momentum is not None else (case.momentum, 0.0, 1.0)
+    moved = []
+    for momentum in momenta:
+        if momentum != case.momentum:
+            layer = subject.make_layer(case, stage.device, momentum=momentum)
+        moved.append((momentum, forward(others)))
+    return VariantsRecord(
+        stage, batch, starts, (passes[0], passes[1], passes[2]), passes[3], others, tuple(moved)  # type: ignore[arg-type]
+    )
+
+
+def _on_grid(state: State) -> State:
+    """Round parameters to 1/64, so that sums of two are exact in every format."""
+    gamma, beta = (
+        (np.round(np.asarray(p, np.float64) * 64) / 64).astype(p.dtype)  # type: ignore[union-attr]
+        for p in (state.gamma, state.beta)
+    )
+    return replace(state, gamma=gamma, beta=beta)

@@ -1,0 +1,80 @@
+"""Family E: evaluation with the running statistics."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bnspec.cases.layouts import channel_major
+from bnspec.layers.protocol import State
+
+from ..acting import Attempt
+from ..compare import VACUOUS, Judgement, compare, compare_bits, differs, worst_of
+from ..experiments.evaluation import EvaluationRecord
+from .forward import judge_output
+
+
+def judge_e1(record: EvaluationRecord) -> Judgement:
+    """y with the state of this moment: as loaded, as loaded anew, and as a training pass left it."""
+    shape = record.batch.x.shape
+    checks = [
+        judge_output(record.first, record.expected_first, shape, "y in evaluation"),
+        judge_output(record.reloaded, record.expected(record.other), shape, "y after the state was replaced"),
+    ]
+    description = record.first.forward.get().describe()
+    checks.append(differs("dtype of y in evaluation", description.dtype, record.stage.case.dtype))
+    learned = usable(record.learned)
+    if learned is not None:
+        checks.append(judge_output(record.trained, record.expected(learned), shape, "y after a training pass"))
+    return worst_of(*checks)
+
+
+def usable(attempted: Attempt[State]) -> State | None:
+    """A state that a training pass left, where evaluation can be expected of it; R2 judges the rest."""
+    state = attempted.get()
+    mean, var, gamma = state.running_mean, state.running_var, state.gamma
+    if mean is None or var is None or mean.size != var.size or (gamma is not None and gamma.size != mean.size):
+        return None
+    return state if np.isfinite(mean).all() and np.isfinite(var).all() and (var >= 0).all() else None
+
+
+def judge_e2(record: EvaluationRecord) -> Judgement:
+    return compare_bits("y of the same input again", record.again.y.get(), record.first.y.get())
+
+
+def judge_e3(record: EvaluationRecord) -> Judgement:
+    """Rows evaluated alone, in part, and beside other rows are the rows of the whole batch."""
+    y = record.first.y.get()
+    if y.shape != record.batch.x.shape:
+        return VACUOUS
+    a, e_y = record.stage.terms.arithmetic, record.expected_first.e_y
+    bound = np.moveaxis(e_y.reshape(y.shape[1], y.shape[0], *y.shape[2:]), 0, 1)
+    checks = []
+    for rows, x, played in record.parts:
+        part = played.y.get()
+        if part.shape != x.shape:
+            return differs("shape of y of a part of the batch", part.shape, x.shape)
+        kept = channel_major(part[: len(y[rows])])
+        wanted = a.array(channel_major(y[rows]))
+        checks.append(
+            compare("y of rows beside others", kept, wanted, 2 * channel_major(bound[rows]), a,
+                    informative=record.expected_first.magnitudes.gamma != 0)
+        )  # fmt: skip
+    return worst_of(*checks)
+
+
+def judge_e4(record: EvaluationRecord) -> Judgement:
+    """Forward and backward in evaluation leave every bit of the state."""
+    loaded = record.loaded.get()
+    checks = []
+    for when, attempted in (
+        ("an evaluation", record.first.after_forward),
+        ("the backward of an evaluation", record.first.after_backward),
+        ("several evaluations", record.parts[-1][2].after_backward if record.parts else record.again.after_backward),
+    ):
+        state = attempted.get()
+        checks += [
+            compare_bits(f"{name} after {when}", getattr(state, name), getattr(loaded, name))
+            for name in ("running_mean", "running_var", "gamma", "beta")
+        ]
+        checks.append(differs(f"number of batches after {when}", state.batches, loaded.batches))
+    return worst_of(*checks)

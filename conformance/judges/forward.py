@@ -1,0 +1,136 @@
+"""Family F: the forward pass in training."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bnspec.cases.layouts import channel_major
+from bnspec.layers.protocol import Array
+from bnspec.spec.precision import Number
+
+from ..acting import Played
+from ..compare import VACUOUS, Judgement, compare, compare_bits, differs, worst_of
+from ..expected import ExpectedPass
+from ..experiments.history import HistoryRecord
+from ..experiments.training import TrainingRecord
+from ..experiments.variants import VariantsRecord
+
+
+def judge_output(played: Played, expected: ExpectedPass, shape: tuple[int, ...], quantity: str = "y") -> Judgement:
+    """y against its exact value, elementwise."""
+    y = played.y.get()
+    if y.shape != shape:
+        return differs(f"shape of {quantity}", y.shape, shape)
+    return compare(
+        quantity,
+        channel_major(y),
+        expected.forward.y,
+        expected.e_y,
+        expected.terms.arithmetic,
+        informative=expected.informative & (expected.magnitudes.gamma != 0),
+    )
+
+
+def judge_f1(record: TrainingRecord) -> Judgement:
+    return judge_output(record.played, record.expected, record.batch.x.shape)
+
+
+def judge_f1_in_history(record: HistoryRecord) -> Judgement:
+    return judge_output(record.played, record.last, record.batches[-1].x.shape, "y of the last batch")
+
+
+def judge_f2(record: TrainingRecord) -> Judgement:
+    """mean(y) = beta and mean((y - beta)^2) = gamma^2 (K/m)(1 - delta), each within the propagated error of y."""
+    expected, a = record.expected, record.stage.terms.arithmetic
+    y = record.played.y.get()
+    if y.shape != record.batch.x.shape:
+        return VACUOUS
+    flat, e_y = channel_major(y), expected.e_y
+    beta, gamma = (a.array(each) for each in (expected.magnitudes.beta, expected.magnitudes.gamma))
+    forward, count = expected.forward, flat.shape[1]
+    observed = a.array(flat)
+    mean = observed.sum(axis=1) / count
+    off = observed - beta[:, None]
+    square = (off * off).sum(axis=1) / count
+    assert expected.k is not None
+    share = forward.var * forward.rstd * forward.rstd * expected.k / count
+    wanted = gamma * gamma * share
+    with np.errstate(all="ignore"):
+        e_square = ((2 * np.abs(a.float64(off)) + e_y) * e_y).mean(axis=1)
+    telling = expected.informative & (expected.magnitudes.gamma != 0)
+    return worst_of(
+        _compare_numbers("mean of y", mean, beta, e_y.mean(axis=1), record.played, telling, expected),
+        _compare_numbers("mean of (y - beta)^2", square, wanted, e_square, record.played, telling, expected),
+    )
+
+
+def _compare_numbers(
+    quantity: str, observed: Number, wanted: Number, bound: Array, _: Played, telling: Array, expected: ExpectedPass
+) -> Judgement:
+    """As `compare`, for an observation that was computed from y in the arithmetic of the exact values."""
+    a = expected.terms.arithmetic
+    difference = a.float64(observed - wanted) if np.size(bound) else np.zeros(0)
+    # What the judge itself rounds: m + 4 operations of the exact arithmetic on numbers of the size of y squared.
+    size = np.abs(expected.magnitudes.beta) + np.abs(a.float64(wanted)) + np.abs(difference)
+    own = (expected.x.shape[1] + 4) * 2.0 ** (1 - a.bits) * size
+    judged = compare(quantity, difference, a.array(np.zeros_like(difference)), bound + own, a, informative=telling)
+    if not judged.failed:
+        return judged
+    channel = int(judged.where.removeprefix("channel "))
+    return Judgement(
+        judged.ratio, True, quantity, repr(float(a.float64(observed)[channel])),
+        f"{float(a.float64(wanted)[channel])!r} within {float(bound[channel]):.3g}", judged.where,
+    )  # fmt: skip
+
+
+def judge_f7(record: TrainingRecord) -> Judgement:
+    """Shape, dtype and device of y; x, gamma and beta bit for bit as they were."""
+    case, played = record.stage.case, record.played
+    description = played.forward.get().describe()
+    after = played.after_backward.get()
+    checks = [
+        differs("shape of y", description.shape, record.batch.x.shape),
+        differs("dtype of y", description.dtype, case.dtype),
+        differs("device of y", description.device.split(":")[0], record.stage.device.split(":")[0]),
+        compare_bits("x after the pass", played.x_after.get(), record.batch.x),
+    ]
+    if record.start.gamma is not None:
+        checks.append(compare_bits("gamma after the pass", after.gamma, record.initial.get().gamma))
+        checks.append(compare_bits("beta after the pass", after.beta, record.initial.get().beta))
+    return worst_of(*checks)
+
+
+def judge_f8(record: VariantsRecord) -> Judgement:
+    """y(gamma1 + gamma2, beta1 + beta2) = y(gamma1, beta1) + y(gamma2, beta2), and y(0, beta) = beta."""
+    shape = record.batch.x.shape
+    expected = [record.expected(state) for state in record.starts]
+    ys = [channel_major(played.y.get()) for played in record.added if played.y.get().shape == shape]
+    silent = record.silent.y.get()
+    if len(ys) < 3 or silent.shape != shape:
+        return VACUOUS
+    a = record.stage.terms.arithmetic
+    bound = sum(each.e_y for each in expected[:3])
+    additive = compare("y(sum of parameters)", ys[2], a.array(ys[0]) + a.array(ys[1]), np.asarray(bound), a,
+                       informative=expected[0].informative)  # fmt: skip
+    beta = a.array(np.repeat(expected[3].magnitudes.beta[:, None], ys[0].shape[1], axis=1))
+    return worst_of(additive, compare("y at gamma = 0", channel_major(silent), beta, expected[3].e_y, a))
+
+
+def judge_f13(record: VariantsRecord) -> Judgement:
+    """y under other buffers and momenta is y."""
+    shape = record.batch.x.shape
+    y = record.added[0].y.get()
+    if y.shape != shape:
+        return VACUOUS
+    a, base = record.stage.terms.arithmetic, record.expected(record.starts[0])
+    moved = record.expected(record.others)
+    checks = []
+    for momentum, played in record.moved:
+        other = played.y.get()
+        if other.shape != shape:
+            return differs("shape of y under other buffers", other.shape, shape)
+        checks.append(
+            compare(f"y under other buffers and momentum {momentum}", channel_major(other), a.array(channel_major(y)),
+                    base.e_y + moved.e_y, a, informative=base.informative)
+        )  # fmt: skip
+    return worst_of(*checks)

@@ -1,0 +1,128 @@
+"""Family G: gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bnspec.cases.layouts import channel_major
+from bnspec.layers.protocol import ALL, Grad, Gradients
+from bnspec.spec.bounds import GradientError
+from bnspec.spec.equations import Cotangents
+
+from ..acting import Stage
+from ..compare import VACUOUS, Judgement, compare, compare_bits, differs, worst_of
+from ..experiments.evaluation import EvaluationRecord
+from ..experiments.gradients import GradientRecord
+from ..experiments.history import HistoryRecord
+from ..experiments.training import TrainingRecord
+from .evaluation import usable
+
+NAMES = ("dx", "dgamma", "dbeta")
+
+
+def judge_gradients(
+    gradients: Gradients, exact: Cotangents, bound: GradientError, stage: Stage, shape: tuple[int, ...], telling: object,
+    wanted: Grad = ALL, when: str = "",
+) -> Judgement:  # fmt: skip
+    """dx, dgamma and dbeta, those that were asked for, against their exact values; the others must be absent."""
+    a, checks = stage.terms.arithmetic, []
+    affine = stage.subject.offers("affine")
+    asked = (wanted.x, wanted.gamma and affine, wanted.beta and affine)
+    observed = (gradients.x, gradients.gamma, gradients.beta)
+    values, bounds = (exact.x, exact.gamma, exact.beta), (bound.x, bound.gamma, bound.beta)
+    for name, ask, got, value, limit in zip(NAMES, asked, observed, values, bounds, strict=True):
+        if not ask:
+            checks.append(differs(f"{name}{when}, not asked for", "an array" if got is not None else "nothing", "nothing"))
+            continue
+        if got is None:
+            checks.append(differs(f"{name}{when}", "no gradient", "a gradient"))
+        elif name == "dx" and got.shape != shape:
+            checks.append(differs(f"shape of dx{when}", got.shape, shape))
+        else:
+            flat = channel_major(got) if name == "dx" else got.reshape(-1)
+            checks.append(compare(name + when, flat, value, limit, a, informative=telling))
+    return worst_of(*checks)
+
+
+def judge_g1(record: TrainingRecord) -> Judgement:
+    exact, bound = record.expected_gradients
+    return judge_gradients(
+        record.played.gradients.get(), exact, bound, record.stage, record.batch.x.shape, record.expected.informative
+    )
+
+
+def judge_g1_in_history(record: HistoryRecord) -> Judgement:
+    last = record.batches[-1]
+    exact, bound = record.last.differentiate(last.dy)
+    return judge_gradients(
+        record.played.gradients.get(), exact, bound, record.stage, last.x.shape, record.last.informative,
+        when=" of the last batch",
+    )  # fmt: skip
+
+
+def judge_g2(record: EvaluationRecord) -> Judgement:
+    """Evaluation's gradients, on a fresh layer and after a training pass."""
+    shape = record.batch.x.shape
+    exact, bound = record.expected_gradients
+    gamma = record.expected_first.magnitudes.gamma
+    checks = [judge_gradients(record.first.gradients.get(), exact, bound, record.stage, shape, gamma != 0)]
+    learned = usable(record.learned)
+    if learned is not None:
+        exact, bound = record.expected(learned).differentiate(record.batch.dy)
+        checks.append(
+            judge_gradients(record.trained.gradients.get(), exact, bound, record.stage, shape, gamma != 0,
+                            when=" after a training pass")
+        )  # fmt: skip
+    return worst_of(*checks)
+
+
+def judge_g6(record: GradientRecord) -> Judgement:
+    """Linear in the upstream gradient, whatever its layout, and not written to."""
+    shape, telling = record.batch.x.shape, record.expected.informative
+    checks = []
+    for dy, played in record.sums:
+        played.gradients.get()
+        checks.append(compare_bits("upstream gradient after the backward", played.dy_after.get(), np.asarray(dy)))
+    checks.append(_judge_linear(record))
+    for layout, dy, played in record.laid_out:
+        exact, bound = record.expected.differentiate(dy)
+        gradients = played.gradients.get()
+        when = f" for an upstream gradient {layout}"
+        checks.append(judge_gradients(gradients, exact, bound, record.stage, shape, telling, when=when))
+        checks.append(compare_bits(f"upstream gradient {layout} after the backward", played.dy_after.get(), np.asarray(dy)))
+    return worst_of(*checks)
+
+
+def _judge_linear(record: GradientRecord) -> Judgement:
+    """The backward of 2 dy1 - dy2, which is exact, is 2 backward(dy1) - backward(dy2)."""
+    a = record.stage.terms.arithmetic
+    shape = record.batch.x.shape
+    answers = [played.gradients.get() for _, played in record.sums]
+    bounds = [record.expected.differentiate(dy)[1] for dy, _ in record.sums]
+    checks = []
+    for name, pick in (("x", "dx"), ("gamma", "dgamma"), ("beta", "dbeta")):
+        parts = [getattr(answer, name) for answer in answers]
+        if any(part is None for part in parts) or (name == "x" and any(part.shape != shape for part in parts)):
+            return VACUOUS
+        one, two, both = (channel_major(part) if name == "x" else part.reshape(-1) for part in parts)
+        limit = 2 * getattr(bounds[0], name) + getattr(bounds[1], name) + getattr(bounds[2], name)
+        wanted = a.array(one) + a.array(one) - a.array(two)
+        checks.append(compare(f"{pick} of 2 dy1 - dy2", both, wanted, limit, a, informative=record.expected.informative))
+    return worst_of(*checks)
+
+
+def judge_g7(record: GradientRecord) -> Judgement:
+    """Each subset of {x, gamma, beta} that needs a gradient gets the same values, and the others none."""
+    exact, bound = record.expected_gradients
+    shape, telling = record.batch.x.shape, record.expected.informative
+    checks = []
+    for grad, played in record.subsets:
+        when = f" when {_name(grad)} needs a gradient"
+        checks.append(
+            judge_gradients(played.gradients.get(), exact, bound, record.stage, shape, telling, grad, when)
+        )
+    return worst_of(*checks)
+
+
+def _name(grad: Grad) -> str:
+    return "only " + " and ".join(name for name in ("x", "gamma", "beta") if getattr(grad, name))

@@ -1,0 +1,125 @@
+"""Family R: running statistics."""
+
+from __future__ import annotations
+
+from bnspec.layers.protocol import Array, State
+
+from ..acting import Attempt, Stage
+from ..compare import VACUOUS, Judgement, compare, compare_bits, differs, worst_of
+from ..expected import ExpectedBuffers, begin_buffers, update_buffers
+from ..experiments.history import HistoryRecord
+from ..experiments.states import initial_state
+from ..experiments.training import TrainingRecord
+from ..experiments.variants import VariantsRecord
+
+
+def judge_buffers(state: State, expected: ExpectedBuffers, stage: Stage, informative: object, after: str) -> Judgement:
+    """Running mean and variance against their exact values. Their shape is R1's matter, so only values count here."""
+    a = stage.terms.arithmetic
+    return worst_of(
+        *(
+            compare(f"{name} after {after}", _flat(observed, stage), exact, bound, a, informative=informative, axes=("channel",))
+            for name, observed, exact, bound in (
+                ("running_mean", state.running_mean, expected.mean, expected.e_mean),
+                ("running_var", state.running_var, expected.var, expected.e_var),
+            )
+        )
+    )  # fmt: skip
+
+
+def _flat(buffer: Array | None, stage: Stage) -> Array | None:
+    return buffer.reshape(-1) if buffer is not None and buffer.size == stage.case.channels else buffer
+
+
+def judge_r1(record: TrainingRecord) -> Judgement:
+    """Fresh buffers hold the dialect's initial values, in a shape that a batch does not change."""
+    stage = record.stage
+    fresh, wanted = record.initial.get(), initial_state(stage)
+    checks = [
+        _judge_initial("running_mean", fresh.running_mean, wanted.running_mean),
+        _judge_initial("running_var", fresh.running_var, wanted.running_var),
+        judge_shape(record),
+    ]
+    if fresh.batches is not None:
+        checks.append(differs("initial number of batches", fresh.batches, 0))
+    return worst_of(*checks)
+
+
+def _judge_initial(name: str, observed: Array | None, wanted: Array | None) -> Judgement:
+    if observed is None or wanted is None:
+        return differs(f"initial {name}", "nothing", "an array")
+    return compare_bits(f"initial {name}", observed.reshape(-1).astype(wanted.dtype), wanted)
+
+
+def judge_shape(record: TrainingRecord) -> Judgement:
+    """The buffers after a batch have the shape and dtype that they had before it."""
+    before, after = record.initial.get(), record.played.after_backward.get()
+    checks = []
+    for name in ("running_mean", "running_var"):
+        old, new = getattr(before, name), getattr(after, name)
+        if old is None or new is None:
+            checks.append(differs(f"{name} after a batch", _presence(new), _presence(old)))
+        else:
+            checks.append(differs(f"shape of {name} after a batch", new.shape, old.shape))
+            checks.append(differs(f"dtype of {name} after a batch", str(new.dtype), str(old.dtype)))
+    return worst_of(*checks)
+
+
+def _presence(buffer: Array | None) -> str:
+    return "nothing" if buffer is None else "an array"
+
+
+def judge_r2(record: TrainingRecord) -> Judgement:
+    state = record.played.after_forward.get()
+    return judge_buffers(state, record.expected_buffers, record.stage, record.expected.informative, "one batch")
+
+
+def judge_r6(record: TrainingRecord) -> Judgement:
+    """R2 where the batch alone would give another m."""
+    if record.batch.x.shape[0] == record.stage.case.count:
+        return VACUOUS
+    return judge_r2(record)
+
+
+def judge_r8(record: TrainingRecord) -> Judgement:
+    """Neither buffer takes part in the graph of a pass whose input needed a gradient."""
+    checks = []
+    for name, attempted in zip(("running_mean", "running_var"), record.buffers, strict=True):
+        description = attempted.get()
+        if description is not None:
+            held = "the graph of the pass" if description.holds_graph else "no graph"
+            checks.append(differs(f"{name} after a batch keeps", held, "no graph"))
+    return worst_of(*checks)
+
+
+def judge_r5(record: VariantsRecord) -> Judgement:
+    """Momenta at both ends of [0, 1] and between, from the same buffers."""
+    stage, batch = record.stage, record.expected(record.others)
+    checks = []
+    for momentum, played in record.moved:
+        exact = update_buffers(begin_buffers(stage.terms, record.others), batch, momentum, record.others.batches or 0)
+        state: Attempt[State] = played.after_forward
+        played.forward.get()
+        checks.append(
+            judge_buffers(state.get(), exact, stage, batch.informative, f"one batch at momentum {momentum}")
+        )
+    return worst_of(*checks)
+
+
+def judge_r3(record: HistoryRecord) -> Judgement:
+    if record.stage.case.momentum is None:
+        return VACUOUS
+    return _judge_history(record)
+
+
+def judge_r4(record: HistoryRecord) -> Judgement:
+    if record.stage.case.momentum is not None:
+        return VACUOUS
+    return _judge_history(record)
+
+
+def _judge_history(record: HistoryRecord) -> Judgement:
+    record.played.forward.get()
+    after = f"{len(record.batches)} batches"
+    last, buffers = record.expected
+    return judge_buffers(record.played.after_forward.get(), buffers, record.stage, last.informative, after)

@@ -1,0 +1,124 @@
+"""Which experiment feeds which clauses: the one table that the engine reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bnspec.cases.case import Case
+
+from .acting import Stage
+from .compare import Judgement
+from .experiments.evaluation import act_evaluation
+from .experiments.gradients import act_gradients
+from .experiments.history import act_history
+from .experiments.training import act_training
+from .experiments.variants import act_variants
+from .judges import evaluation, forward, gradients, running
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An act and the judges of its record, by clause; `needs` are the abilities without which it cannot be acted.
+
+    `cases` is the number of drawn cases in a block, `longest` the most values a channel holds, and `literal` the cases
+    chosen by hand that come first in block 0.
+    """
+
+    name: str
+    act: Callable[[Stage], Any]
+    judges: Mapping[str, Callable[[Any], Judgement]]
+    needs: tuple[str, ...] = ()
+    cases: int = 25
+    longest: int = 1100
+    literal: tuple[Case, ...] = ()
+
+
+def _literals(experiment: str, **decisions: Any) -> tuple[Case, ...]:
+    """A readable case, remainders against the usual block sizes with the information in the tail, and coincidences."""
+    shapes = ((2, 2), (67, 2), (1, 3, 35), (4, 4), (3, 3, 3), (5, 3, 2, 4), (2, 2, 3, 2, 2), (1027, 1))
+    fills = ("integers", "late", "late", "spread", "spread", "spread", "spread", "late")
+    upstreams = ("drawn", "last", "drawn", "drawn", "drawn", "drawn", "last", "last")
+    return tuple(
+        Case(experiment, "float32", shape, 0.1, 0.3, fill, upstream, **decisions)
+        for shape, fill, upstream in zip(shapes, fills, upstreams, strict=True)
+    )
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    experiment.name: experiment
+    for experiment in (
+        Experiment(
+            "initial",
+            act_training,
+            {"F1": forward.judge_f1, "F2": forward.judge_f2, "R1": running.judge_r1},
+            needs=("initial_state",),
+            cases=10,
+            longest=130,
+        ),
+        Experiment(
+            "training",
+            act_training,
+            {
+                "F1": forward.judge_f1,
+                "F2": forward.judge_f2,
+                "F7": forward.judge_f7,
+                "R1": running.judge_shape,
+                "R2": running.judge_r2,
+                "R6": running.judge_r6,
+                "R8": running.judge_r8,
+                "G1": gradients.judge_g1,
+            },
+            cases=40,
+            literal=_literals("training"),
+        ),
+        Experiment(
+            "evaluation",
+            act_evaluation,
+            {
+                "E1": evaluation.judge_e1,
+                "E2": evaluation.judge_e2,
+                "E3": evaluation.judge_e3,
+                "E4": evaluation.judge_e4,
+                "G2": gradients.judge_g2,
+            },
+            needs=("evaluation", "running_statistics"),
+            literal=_literals("evaluation"),
+        ),
+        Experiment(
+            "gradients",
+            act_gradients,
+            {"G6": gradients.judge_g6, "G7": gradients.judge_g7},
+            needs=("gradients",),
+            cases=20,
+            longest=260,
+            literal=_literals("gradients")[3:7],
+        ),
+        Experiment(
+            "variants",
+            act_variants,
+            {"F8": forward.judge_f8, "F13": forward.judge_f13, "R5": running.judge_r5},
+            longest=260,
+            literal=_literals("variants")[:3],
+        ),
+        Experiment(
+            "history",
+            act_history,
+            {
+                "F1": forward.judge_f1_in_history,
+                "G1": gradients.judge_g1_in_history,
+                "R3": running.judge_r3,
+                "R4": running.judge_r4,
+            },
+            needs=("running_statistics",),
+            cases=15,
+            longest=70,
+        ),
+    )
+}
+
+
+def judged_clauses() -> frozenset[str]:
+    """Every clause that has a judge."""
+    return frozenset(clause for experiment in EXPERIMENTS.values() for clause in experiment.judges)
