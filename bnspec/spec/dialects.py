@@ -82,37 +82,22 @@ FIELDS: dict[str, str] = {
 RANKS_1_TO_6 = (1, 2, 3, 4, 5, 6)
 RANKS_2_TO_6 = (2, 3, 4, 5, 6)
 
+# A table is read by rows: each stays in a few lines.
+# fmt: off
 TORCH = Dialect(
-    name="torch",
-    implementation="torch.nn.BatchNorm1d, BatchNorm2d, BatchNorm3d",
-    normalises_with="biased",
-    stores="unbiased",
-    momentum_weighs="new",
-    momentum_default=0.1,
-    momentum_none="cumulative",
-    average="plain",
-    training_statistics="batch",
-    initial_mean=0.0,
-    initial_var=1.0,
-    buffer_shape="(C,)",
-    channel_axis=1,
-    ranks=(2, 3, 4, 5),
-    low_precision_output="as x",
-    constants="native",
-    one_value="refuse",
-    empty_batch="untouched",
-    eval_without_statistics="batch",
-    integer_input="refuse",
-    eps_default=1e-5,
+    name="torch", implementation="torch.nn.BatchNorm1d, BatchNorm2d, BatchNorm3d", normalises_with="biased",
+    stores="unbiased", momentum_weighs="new", momentum_default=0.1, momentum_none="cumulative", average="plain",
+    training_statistics="batch", initial_mean=0.0, initial_var=1.0, buffer_shape="(C,)", channel_axis=1,
+    ranks=(2, 3, 4, 5), low_precision_output="as x", constants="native", one_value="refuse", empty_batch="untouched",
+    eval_without_statistics="batch", integer_input="refuse", eps_default=1e-5,
     source="measured with torch 2.13.0 (CPU); an empty or refused batch is counted in num_batches_tracked",
 )
-# fmt: off
 NATIVE = replace(
     TORCH, name="torch-native", implementation="torch.native_batch_norm", momentum_default=None,
     momentum_none="refused", ranks=RANKS_2_TO_6, one_value="as is", empty_batch="refuse",
     eval_without_statistics="not offered", eps_default=None,
-    source="measured with torch 2.13.0 (CPU); the buffers are the caller's; evaluation without buffers, or another"
-    " number of channels, reads out of bounds",
+    source="measured with torch 2.13.0 (CPU); the buffers are the caller's; a wrong number of channels reads out of"
+    " bounds, and evaluation without buffers crashes",
 )
 TIMM = replace(
     TORCH, name="timm", implementation="timm.layers.BatchNormAct2d", ranks=(4,), low_precision_output="untried",

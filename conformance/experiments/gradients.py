@@ -31,8 +31,6 @@ class GradientRecord:
 
     @cached_property
     def expected(self) -> ExpectedPass:
-        from .expected import expect_evaluation
-
         expect = expect_training if self.stage.case.training else expect_evaluation
         return expect(self.stage.terms, self.batch.x, self.start, self.stage.case.eps)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bnspec.cases.batches import Batch, make_batch, make_state
-from bnspec.layers.protocol import NONE, State
+from bnspec.layers.protocol import NONE, Layer, State
 
 from ..acting import Played, Stage, play
 from ..expected import ExpectedPass, expect_training
@@ -24,7 +24,7 @@ class VariantsRecord:
 
     stage: Stage
     batch: Batch
-    starts: tuple[State, State, State, State]
+    starts: tuple[State, ...]
     added: tuple[Played, Played, Played]
     silent: Played
     others: State
@@ -48,21 +48,22 @@ def act_variants(stage: Stage) -> VariantsRecord:
         replace(first, running_mean=other.running_mean * 3, running_var=other.running_var * 4),  # type: ignore[operator]
     )
     layer = subject.make_layer(case, stage.device)
-
-    def forward(state: State) -> Played:
-        layer.load(state)
-        return play(lambda: layer.run(batch.x, training=True, grad=NONE), layer.state, None)
-
-    passes = [forward(state) for state in starts]
-    momenta = (case.momentum,) if subject.promises.momentum is not None else (case.momentum, 0.0, 1.0)
+    passes = [_forward(layer, state, batch) for state in starts]
+    momenta = [case.momentum]
+    if subject.promises.momentum is None:
+        momenta += [end for end in (0.0, 1.0) if end != case.momentum]
     moved = []
     for momentum in momenta:
-        if momentum != case.momentum:
-            layer = subject.make_layer(case, stage.device, momentum=momentum)
-        moved.append((momentum, forward(others)))
-    return VariantsRecord(
-        stage, batch, starts, (passes[0], passes[1], passes[2]), passes[3], others, tuple(moved)  # type: ignore[arg-type]
-    )
+        other_layer = subject.make_layer(case, stage.device, momentum=momentum)
+        moved.append((momentum, _forward(other_layer, others, batch)))
+    first_pass, second_pass, sum_pass, silent_pass = passes
+    added = (first_pass, second_pass, sum_pass)
+    return VariantsRecord(stage, batch, starts, added, silent_pass, others, tuple(moved))
+
+
+def _forward(layer: Layer, state: State, batch: Batch) -> Played:
+    layer.load(state)
+    return play(lambda: layer.run(batch.x, training=True, grad=NONE), layer.state, None)
 
 
 def _on_grid(state: State) -> State:

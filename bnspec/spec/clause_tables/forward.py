@@ -62,6 +62,7 @@ FORWARD: tuple[Clause, ...] = (
         why="N, D1, ..., Dk enter the formulas through their product m alone.",
         source="Ioffe & Szegedy 2015, section 3.2; FluxML/NNlib.jl#548",
         bound="|difference| <= the sum of both bounds, equal as m is equal; needs two promised ranks",
+        needs=("positions",),
     ),
     Clause(
         id="F7",

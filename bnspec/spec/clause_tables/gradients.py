@@ -31,7 +31,7 @@ GRADIENTS: tuple[Clause, ...] = (
     ),
     Clause(
         id="G3",
-        title="dx is orthogonal to 1 and nearly to xh",
+        title="dx is orthogonal to 1, nearly to xh",
         statement="In training, per channel: sum dx = 0 and sum dx xh = gamma r d_gamma delta.",
         why="sum xh = 0 leaves sum dx = gamma r (d_beta - d_beta). sum xh^2 = K (1 - delta) leaves"
         " gamma r (d_gamma - d_gamma (1 - delta)).",
@@ -99,8 +99,8 @@ GRADIENTS: tuple[Clause, ...] = (
     Clause(
         id="G9",
         title="zero and negative gamma are differentiated",
-        statement="For gamma = 0: dx = 0, and d_gamma and d_beta are as for any other gamma; for gamma < 0 dx has the"
-        " sign of gamma.",
+        statement="For gamma = 0: dx = 0, and d_gamma and d_beta are as for any other gamma; gamma < 0 turns the sign"
+        " of dx and of nothing else.",
         why="gamma enters dx as a factor and the other two not at all: a backward that divides by gamma, or takes xh"
         " from (y - beta)/gamma, fails here.",
         source="pytorch/pytorch#85744, mapillary/inplace_abn#92",

@@ -23,6 +23,7 @@ LAYOUT: tuple[Clause, ...] = (
         why="As L1; shipped kernels have a path of their own for it, with its own sums and its own backward.",
         source="pytorch/pytorch#62594, pytorch/pytorch#175189, PaddlePaddle/Paddle#37020",
         bound=SAME_ANSWER,
+        needs=("positions",),
     ),
     Clause(
         id="L3",

@@ -82,7 +82,7 @@ RUNNING: tuple[Clause, ...] = (
         source="NervanaSystems/ngraph-tf#357",
         bound='e_rm and e_rv of chapter "running statistics", for ranks above 2',
         status="active",
-        needs=BUFFERS,
+        needs=("running_statistics", "positions"),
     ),
     Clause(
         id="R7",

@@ -1,0 +1,96 @@
+"""From the results of blocks to the report on each clause, and from these to the verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from bnspec.certificate.model import Cell, ClauseReport, Outcome, Verdict
+from bnspec.engine.blocks import Block, BlockResult, Tally
+from bnspec.engine.judging import Finding
+from bnspec.engine.profiles import Profile
+from bnspec.spec.clauses import CLAUSES, Clause
+
+
+def merge_tallies(tallies: Iterable[Tally]) -> Tally:
+    """One tally for several, in their order: the first finding and the first worst case stay."""
+    total = Tally()
+    for tally in tallies:
+        total.executed += tally.executed
+        total.informative += tally.informative
+        total.failures += tally.failures
+        total.finding = total.finding or tally.finding
+        if tally.worst is not None and (total.worst is None or tally.worst > total.worst):
+            total.worst, total.worst_case = tally.worst, tally.worst_case
+    return total
+
+
+def first_findings(results: Sequence[BlockResult]) -> dict[str, tuple[Block, Finding]]:
+    """The first finding of each clause, and the block that holds it."""
+    found: dict[str, tuple[Block, Finding]] = {}
+    for result in results:
+        for clause, tally in result.tallies.items():
+            if tally.finding is not None and clause not in found:
+                found[clause] = (result.block, tally.finding)
+    return found
+
+
+def decide_cell(clause: Clause, tally: Tally, dtype: str, device: str, profile: Profile, complete: bool) -> Cell:
+    """A cell passes where nothing failed and enough of its cases were informative."""
+    outcome: Outcome
+    if tally.finding is not None:
+        outcome = "crashed" if tally.finding.crashed else "fail"
+    elif not tally.executed:
+        outcome = "not-run"
+    elif tally.informative < clause.informative[profile.column] or not complete:
+        outcome = "vacuous"
+    else:
+        outcome = "pass"
+    return Cell(dtype, device, outcome, tally.executed, tally.informative, tally.worst, None, tally.worst_case)
+
+
+ORDER: tuple[Outcome, ...] = ("fail", "crashed", "vacuous", "not-run", "pass", "skip")
+"""Of several cells the first of these speaks for the clause."""
+
+
+def report_clause(clause: Clause, cells: Sequence[Cell], absent: Sequence[Cell], why: str | None) -> ClauseReport:
+    """One clause over its cells; `absent` are those of devices that are not there, shown and not counted."""
+    outcome = next(outcome for outcome in ORDER if any(cell.outcome == outcome for cell in cells))
+    ratios = [(cell.worst_ratio, cell.case) for cell in cells if cell.worst_ratio is not None]
+    worst, case = max(ratios, key=lambda pair: pair[0]) if ratios else (None, None)
+    executed, informative = sum(c.executed for c in cells), sum(c.informative for c in cells)
+    if why is None and outcome == "vacuous":
+        why = f"only {informative} informative cases of {executed}"
+    return ClauseReport(
+        clause.id, clause.level, clause.status, outcome, executed, informative, worst, None, why, case,
+        (*cells, *absent),
+    )  # fmt: skip
+
+
+def report_unjudged(clause: Clause, outcome: Outcome, why: str) -> ClauseReport:
+    """A clause that no case was run for."""
+    return ClauseReport(clause.id, clause.level, clause.status, outcome, 0, 0, None, None, why, None)
+
+
+def decide_verdict(reports: Iterable[ClauseReport], strict: bool) -> Verdict:
+    """MUST clauses decide, SHOULD clauses too where the verdict is strict; what a decision lacks makes it incomplete."""
+    deciding = [
+        report
+        for report in reports
+        if CLAUSES[report.id].status == "active" and (report.level == "MUST" or (strict and report.level == "SHOULD"))
+    ]
+    if any(report.outcome in ("fail", "crashed") for report in deciding):
+        return "does not conform"
+    if any(report.outcome in ("vacuous", "not-run") for report in deciding) or not any(
+        report.outcome == "pass" for report in deciding
+    ):
+        return "incomplete"
+    return "conforms"
+
+
+def describe_ratio(ratio: float | None) -> str:
+    if ratio is None:
+        return "-"
+    if math.isinf(ratio):
+        return "no bound"
+    return f"{ratio:.3g}"

@@ -1,0 +1,98 @@
+"""The certificate: what was judged, how much of it ran, and what came out. Plain data, faces and exit codes apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Outcome = Literal["pass", "fail", "skip", "vacuous", "not-run", "crashed"]
+Verdict = Literal["conforms", "does not conform", "incomplete"]
+
+EXIT_CODES: dict[Verdict, int] = {"conforms": 0, "does not conform": 1, "incomplete": 3}
+WRONG_USAGE, SUITE_FAULT, INTERRUPTED = 2, 4, 130
+SCHEMA_VERSION = "1.0"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One clause in one dtype on one device. `worst_ratio` is in units of the bound; `case` is where it was met."""
+
+    dtype: str
+    device: str
+    outcome: Outcome
+    executed: int
+    informative: int
+    worst_ratio: float | None
+    value: str | None
+    case: str | None
+
+
+@dataclass(frozen=True)
+class ClauseReport:
+    """One clause over all cells. `why` says in words what went wrong, or why nothing was judged."""
+
+    id: str
+    level: str
+    status: str
+    outcome: Outcome
+    executed: int
+    informative: int
+    worst_ratio: float | None
+    value: str | None
+    why: str | None
+    case: str | None
+    cells: tuple[Cell, ...] = ()
+
+
+@dataclass(frozen=True)
+class TargetReport:
+    """The verdict on one target, with everything that it rests on."""
+
+    target: str
+    args: dict[str, object]
+    dialect: str
+    dialect_source: str
+    scope: dict[str, object]
+    profile: str
+    seed: int
+    spec_version: str
+    verdict: Verdict
+    environment: dict[str, str]
+    duration_s: float
+    clauses: tuple[ClauseReport, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    def clause(self, name: str) -> ClauseReport:
+        return next(clause for clause in self.clauses if clause.id == name)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The reports of one run, one a target."""
+
+    targets: tuple[TargetReport, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict: does not conform, then incomplete, then conforms."""
+        verdicts = {report.verdict for report in self.targets}
+        order: tuple[Verdict, ...] = ("does not conform", "incomplete", "conforms")
+        return next(verdict for verdict in order if verdict in verdicts)
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.verdict]
+
+    @property
+    def conforms(self) -> bool:
+        return self.verdict == "conforms"
+
+    def to_json(self) -> str:
+        from bnspec.certificate.json_face import render_json
+
+        return render_json(self)
+
+    def __str__(self) -> str:
+        from bnspec.certificate.terminal import render
+
+        return render(self)

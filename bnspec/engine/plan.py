@@ -1,0 +1,127 @@
+"""What is asked of a run, and which blocks that makes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from bnspec.engine.blocks import Block
+from bnspec.engine.judging import experiments
+from bnspec.engine.profiles import PROFILES, Profile
+from bnspec.engine.subject import Subject
+from bnspec.layers.promises import ABILITIES
+from bnspec.spec.clauses import CLAUSES
+
+JUDGED_DTYPES = ("float32", "float64")
+"""The formats that this version judges; half precision is planned with N3."""
+DEFAULT_PROFILE = "standard"
+
+
+class UsageError(ValueError):
+    """What was asked for does not exist. The message is one line: what, why, how to mend it."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for. Empty collections mean everything there is."""
+
+    dialect: str | None = None
+    profile: str = DEFAULT_PROFILE
+    seed: int = 0
+    devices: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    clauses: tuple[str, ...] = ()
+    strict: bool = False
+    fail_fast: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells to judge and the clauses to judge them by; `absent` devices were promised and are not there."""
+
+    profile: Profile
+    seed: int
+    dtypes: tuple[str, ...]
+    devices: tuple[str, ...]
+    absent: tuple[str, ...]
+    clauses: frozenset[str]
+
+    def blocks(self) -> list[Block]:
+        """All blocks, those of one index together, so that what stops early has seen a bit of everything."""
+        return [
+            Block(experiment.name, dtype, device, index)
+            for index in range(self.profile.blocks)
+            for experiment in experiments().values()
+            if self.clauses & experiment.judges.keys()
+            for dtype in self.dtypes
+            for device in self.devices
+        ]
+
+
+def refuse_unknown(what: str, given: str, known: Collection[str]) -> UsageError:
+    """The error for a name that is not in a table."""
+    close = get_close_matches(given, list(known), n=3)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}"
+    return UsageError(f"there is no {what} {given!r}: {hint}")
+
+
+def check_request(request: Request) -> None:
+    """Raises UsageError for a name that exists in no table."""
+    if request.profile not in PROFILES:
+        raise refuse_unknown("profile", request.profile, PROFILES)
+    for dtype in request.dtypes:
+        if dtype not in JUDGED_DTYPES:
+            raise UsageError(f"dtype {dtype!r} is not judged: this version judges {' and '.join(JUDGED_DTYPES)}")
+    for ability in request.without:
+        if ability not in ABILITIES:
+            raise refuse_unknown("ability", ability, ABILITIES)
+    for clause in request.clauses:
+        if clause not in CLAUSES:
+            raise refuse_unknown("clause", clause, CLAUSES)
+        if CLAUSES[clause].status == "planned":
+            raise UsageError(f"clause {clause} is planned and not checked yet: `bnspec spec` lists those that are")
+    for device in request.devices:
+        if device not in ("cpu", "cuda", "all") and not device.startswith("cuda:"):
+            raise UsageError(f"there is no device {device!r}: write cpu, cuda, cuda:0 or all")
+
+
+def make_plan(subject: Subject, request: Request) -> Plan:
+    """What of the request the subject promises. Raises UsageError where nothing is left or a device is not there."""
+    promised = [dtype for dtype in subject.promises.dtypes if dtype in JUDGED_DTYPES]
+    unpromised = [dtype for dtype in request.dtypes if dtype not in promised]
+    if unpromised:
+        raise UsageError(
+            f"the target does not promise {unpromised[0]}: it promises {', '.join(promised)}; leave --dtype out, or"
+            " declare bnspec_dtypes on the target"
+        )
+    devices, absent = _choose_devices(subject, request)
+    selected = request.clauses or [c for c, clause in CLAUSES.items() if clause.status != "planned"]
+    clauses = frozenset(c for c in selected if subject.offers(*CLAUSES[c].needs) and _is_fed(subject, c))
+    if request.clauses and not clauses:
+        missing = ", ".join(a for a in CLAUSES[request.clauses[0]].needs if not subject.offers(a))
+        raise UsageError(f"the target has not what clause {request.clauses[0]} needs: {missing}")
+    dtypes = request.dtypes or tuple(promised)
+    return Plan(PROFILES[request.profile], request.seed, dtypes, devices, absent, clauses)
+
+
+def _is_fed(subject: Subject, clause: str) -> bool:
+    """Whether some experiment that the subject can take part in has a judge for the clause."""
+    return any(clause in experiment.judges and subject.offers(*experiment.needs) for experiment in experiments().values())
+
+
+def _choose_devices(subject: Subject, request: Request) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Devices to run on, and kinds of device that are promised but not there."""
+    there = [d for d in subject.implementation.devices() if d.split(":")[0] in subject.promises.devices]
+    absent = [kind for kind in subject.promises.devices if all(d.split(":")[0] != kind for d in there)]
+    if not request.devices or "all" in request.devices:
+        return tuple(there), tuple(absent)
+    chosen: list[str] = []
+    for asked in request.devices:
+        matching = [d for d in there if d == asked or d.split(":")[0] == asked]
+        if not matching:
+            why = "there is none on this machine" if asked.split(":")[0] in absent else "the target does not promise it"
+            raise UsageError(f"--device {asked}: {why}; the target runs on {', '.join(there)} here")
+        chosen += matching
+    return tuple(dict.fromkeys(chosen)), ()

@@ -1,0 +1,140 @@
+"""From a subject and a request to a report: plan, blocks, findings, their smallest cases, and what they look like."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from bnspec.certificate.merge import (
+    decide_cell,
+    decide_verdict,
+    first_findings,
+    merge_tallies,
+    report_clause,
+    report_unjudged,
+)
+from bnspec.certificate.model import Cell, ClauseReport, Outcome, TargetReport
+from bnspec.engine.blocks import Block, BlockResult, run_block
+from bnspec.engine.explain import Explanation, explain
+from bnspec.engine.judging import Finding, experiments
+from bnspec.engine.plan import Plan, Request, make_plan
+from bnspec.engine.shrinking import shrink
+from bnspec.engine.subject import Subject
+from bnspec.spec.clauses import CLAUSES, SPEC_VERSION
+
+Runner = Callable[[Subject, Plan, list[Block]], Iterable[BlockResult]]
+SHRUNK = 12
+"""Most clauses whose finding is shrunk; a layer that fails more fails them for few reasons."""
+
+
+def run_here(subject: Subject, plan: Plan, blocks: list[Block]) -> Iterator[BlockResult]:
+    """Run blocks one after the other, in this process."""
+    for block in blocks:
+        if subject.offers(*experiments()[block.experiment].needs):
+            yield run_block(subject, block, plan.seed, plan.clauses)
+
+
+def certify_subject(
+    subject: Subject, request: Request, target: str, arguments: dict[str, object], dialect_source: str,
+    runner: Runner = run_here,
+) -> TargetReport:  # fmt: skip
+    """Judge a subject and report. Never raises for what the subject does; raises UsageError for what cannot be asked."""
+    began = time.perf_counter()
+    plan = make_plan(subject, request)
+    results: list[BlockResult] = []
+    for result in runner(subject, plan, plan.blocks()):
+        results.append(result)
+        if request.fail_fast and first_findings([result]):
+            break
+    return assemble(subject, plan, request, results, target, arguments, dialect_source, began)
+
+
+def assemble(
+    subject: Subject, plan: Plan, request: Request, results: list[BlockResult], target: str,
+    arguments: dict[str, object], dialect_source: str, began: float,
+) -> TargetReport:  # fmt: skip
+    """The report on the results of all blocks of a plan."""
+    stopped = request.fail_fast and bool(first_findings(results))
+    findings = first_findings(results)
+    if not request.fail_fast:
+        findings = _shrink_findings(subject, plan.seed, findings)
+    explanation = explain(subject, {clause: finding for clause, (_, finding) in findings.items()})
+    reports = []
+    for clause in CLAUSES.values():
+        if clause.id in plan.clauses:
+            cells, absent = _judge_cells(clause.id, plan, results, complete=not stopped)
+            report = report_clause(clause, cells, absent, None)
+            if clause.id in findings:
+                report = _add_finding(report, findings[clause.id][1], explanation)
+        else:
+            report = report_unjudged(clause, *_say_why_unjudged(clause.id, subject, request))
+        reports.append(report)
+    return TargetReport(
+        target, arguments, subject.dialect.name, dialect_source, _describe_scope(subject, plan, request),
+        request.profile, request.seed, SPEC_VERSION, decide_verdict(reports, request.strict),
+        subject.implementation.environment(), round(time.perf_counter() - began, 3), tuple(reports),
+        explanation.dialect,
+    )  # fmt: skip
+
+
+def _shrink_findings(
+    subject: Subject, seed: int, findings: dict[str, tuple[Block, Finding]]
+) -> dict[str, tuple[Block, Finding]]:
+    shrunk = {clause: (block, shrink(subject, block, seed, first))
+              for clause, (block, first) in list(findings.items())[:SHRUNK]}  # fmt: skip
+    return findings | shrunk
+
+
+def _judge_cells(clause: str, plan: Plan, results: list[BlockResult], *, complete: bool) -> tuple[list[Cell], list[Cell]]:
+    cells = []
+    for dtype in plan.dtypes:
+        for device in plan.devices:
+            tallies = [
+                result.tallies[clause]
+                for result in results
+                if clause in result.tallies and (result.block.dtype, result.block.device) == (dtype, device)
+            ]
+            cells.append(decide_cell(CLAUSES[clause], merge_tallies(tallies), dtype, device, plan.profile, complete))
+    absent = [Cell(dtype, kind, "not-run", 0, 0, None, None, None) for dtype in plan.dtypes for kind in plan.absent]
+    return cells, absent
+
+
+def _add_finding(report: ClauseReport, finding: Finding, explanation: Explanation) -> ClauseReport:
+    """The report with the words of its finding, and the address of the smallest case."""
+    where = f" at {finding.where}" if finding.where else ""
+    why = f"{finding.quantity}: got {finding.got}, wanted {finding.wanted}{where}"
+    if finding.clause in explanation.mistakes:
+        why += f"; {explanation.mistakes[finding.clause]}"
+    return replace(report, why=why, case=f"{finding.device}/{finding.case}")
+
+
+def _say_why_unjudged(clause: str, subject: Subject, request: Request) -> tuple[Outcome, str]:
+    """A clause is not run where it is planned or not asked for, and skipped where the subject has not what it needs."""
+    if CLAUSES[clause].status == "planned":
+        return "not-run", "planned: not yet checked"
+    if request.clauses and clause not in request.clauses:
+        return "skip", "not asked for"
+    missing = [ability for ability in CLAUSES[clause].needs if not subject.offers(ability)]
+    left_out = [ability for ability in missing if ability in request.without]
+    if left_out:
+        return "skip", f"left out: without {left_out[0]}"
+    return "skip", f"the target does not offer {missing[0] if missing else 'what its experiment needs'}"
+
+
+def _describe_scope(subject: Subject, plan: Plan, request: Request) -> dict[str, object]:
+    promises = subject.promises
+    return {
+        "ranks": list(promises.ranks),
+        "dtypes": list(plan.dtypes),
+        "devices": list(plan.devices),
+        "devices_not_there": list(plan.absent),
+        "abilities": sorted(promises.abilities),
+        "without": sorted(request.without),
+        "clauses": sorted(request.clauses),
+        "eps": promises.eps,
+        "momentum": promises.momentum,
+        "channels": promises.channels,
+        "algorithm": promises.algorithm,
+        "strict": request.strict,
+    }

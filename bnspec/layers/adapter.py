@@ -1,0 +1,123 @@
+"""What an adapter for layers that are objects consists of: the names of their attributes, their arrays, their promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bnspec.layers.protocol import Layer
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a family of layers calls its parameters, buffers and batch counter."""
+
+    gamma: str
+    beta: str
+    running_mean: str
+    running_var: str
+    batches: str
+
+    @property
+    def arrays(self) -> tuple[str, str, str, str]:
+        return (self.gamma, self.beta, self.running_mean, self.running_var)
+
+
+class Framework(Protocol):
+    """The library whose arrays a layer takes. `array` is their type, `name` what users call it."""
+
+    @property
+    def array(self) -> type: ...
+
+    @property
+    def array_name(self) -> str: ...
+
+    def native_dtype(self, name: str) -> Any: ...
+
+    def convert(self, subject: Any, names: Names, dtype: str | None, device: str | None) -> Any:
+        """The layer with its parameters and buffers in a dtype and on a device; None leaves what is there."""
+
+    def devices(self) -> list[str]:
+        """What this machine has: "cpu", "cuda:0", ..."""
+
+    def environment(self) -> dict[str, str]:
+        """Versions, threads and devices, for the certificate."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A family of layers, known by its attributes.
+
+    `dtypes` are promised; `probed_dtypes` too where the constructor takes a dtype or a probe finds them. `ranks` and
+    `cumulative` look at a layer; ranks of None ask for probing. `methods` names the methods that abilities stand on.
+    `make_layer` wraps a layer whose arrays are on a device.
+    """
+
+    framework: Framework
+    names: Names
+    dialect: str | None
+    dtypes: tuple[str, ...]
+    probed_dtypes: tuple[str, ...]
+    devices: tuple[str, ...]
+    ranks: Callable[[Any], tuple[int, ...] | None]
+    cumulative: Callable[[Any], bool]
+    abilities: frozenset[str]
+    methods: Mapping[str, str]
+    make_layer: Callable[[Any, str], Layer]
+
+    def find_missing(self, subject: Any, without: frozenset[str]) -> list[str]:
+        """What the layer lacks for this family, less what belongs to abilities that are left out."""
+        parts = {"affine": self.names.arrays[:2], "running_statistics": self.names.arrays[2:]}
+        missing = []
+        for ability, attributes in parts.items():
+            for attribute in attributes if ability not in without else ():
+                value = read_attribute(subject, attribute, ...)
+                if value is ...:
+                    missing.append(attribute)
+                elif value is not None and not isinstance(value, self.framework.array):
+                    missing.append(f"{attribute} as a {self.framework.array_name}, not a {type(value).__name__}")
+        if not {"evaluation", "running_statistics"} & without and not has_mode(subject):
+            missing.append("training, or train() and eval()")
+        if not callable(subject) and not has_method(subject, "forward"):
+            missing.append("__call__ or forward")
+        missing += [m for ability, m in self.methods.items() if ability not in without and not has_method(subject, m)]
+        return missing
+
+    def offered(self, subject: Any) -> frozenset[str]:
+        """The abilities that the layer's attributes speak of, with those of the family."""
+        gamma, beta, mean, var = (read_attribute(subject, name) is not None for name in self.names.arrays)
+        abilities = {a for a in self.abilities if a not in self.methods or has_method(subject, self.methods[a])}
+        if gamma and beta:
+            abilities.add("affine")
+        if mean and var:
+            abilities |= {"running_statistics", "initial_state"}
+            abilities |= {"evaluation"} if has_mode(subject) else set()
+        return frozenset(abilities)
+
+
+def read_attribute(subject: Any, name: str, default: Any = None) -> Any:
+    """An attribute of a layer, or the default where reading it raises anything at all."""
+    try:
+        return getattr(subject, name, default)
+    except Exception:  # noqa: BLE001  (a property of the subject's own may raise anything; it then counts as absent)
+        return default
+
+
+def has_method(subject: Any, name: str) -> bool:
+    return callable(read_attribute(subject, name))
+
+
+def has_mode(subject: Any) -> bool:
+    """Can the layer be told to train and to evaluate?"""
+    switches = has_method(subject, "train") and has_method(subject, "eval")
+    return switches or isinstance(read_attribute(subject, "training"), bool)
+
+
+def set_mode(subject: Any, training: bool) -> None:
+    """Tell the layer by train() and eval(), or by its attribute `training` where it lacks either."""
+    train, evaluate = getattr(subject, "train", None), getattr(subject, "eval", None)
+    if callable(train) and callable(evaluate):
+        train() if training else evaluate()
+    else:
+        subject.training = training

@@ -1,0 +1,170 @@
+"""Where layers come from: a class or factory called with a number of channels, or copies of one instance."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from bnspec.layers.protocol import Structure
+from bnspec.layers.target import TargetError, suggest
+
+CHANNEL_NAMES = ("num_features", "dim", "channels", "num_channels", "features", "n_features", "size", "C")
+EPS_NAMES = ("eps", "epsilon")
+SETTINGS = (*EPS_NAMES, "momentum", "dtype", "device")
+
+
+class Source(Protocol):
+    """Makes the subject's own layers. `takes` tells which of the settings its constructor has a parameter for."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """Settings that the user gave, by name: channels, eps, momentum."""
+
+    def takes(self, setting: str) -> bool: ...
+
+    def build(self, structure: Structure, **native: Any) -> Any:
+        """A new layer; `native` holds the framework's dtype and device. What the subject raises passes through."""
+
+    def tell(self, structure: Structure) -> str:
+        """How `build` calls the subject, for messages."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """Deep copies of an instance: channels, eps and momentum are its own."""
+
+    instance: Any
+
+    @property
+    def name(self) -> str:
+        return type(self.instance).__qualname__
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        return {}
+
+    def takes(self, setting: str) -> bool:
+        return False
+
+    def build(self, structure: Structure, **native: Any) -> Any:
+        return copy.deepcopy(self.instance)
+
+    def tell(self, structure: Structure) -> str:
+        return f"a deep copy of the {self.name}"
+
+
+@dataclass(frozen=True)
+class Construction:
+    """Calls of a class or factory. `channels` is the parameter for their number, "" the first position, None neither."""
+
+    maker: Callable[..., Any]
+    name: str
+    arguments: dict[str, Any]
+    channels: str | None
+    settings: frozenset[str]
+
+    @property
+    def eps_name(self) -> str | None:
+        return next((name for name in EPS_NAMES if name in self.settings), None)
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        given = {"channels": self.channels, "eps": self.eps_name, "momentum": "momentum"}
+        return {what: self.arguments[name] for what, name in given.items() if name in self.arguments}
+
+    def takes(self, setting: str) -> bool:
+        return self.eps_name is not None if setting == "eps" else setting in self.settings
+
+    def without(self, setting: str) -> Construction:
+        return replace(self, settings=self.settings - {setting})
+
+    def build(self, structure: Structure, **native: Any) -> Any:
+        positional, named = self._arguments(structure, native)
+        return self.maker(*positional, **named)
+
+    def tell(self, structure: Structure) -> str:
+        positional, named = self._arguments(structure, {})
+        return f"{self.name}({', '.join([*map(repr, positional), *(f'{k}={v!r}' for k, v in named.items())])})"
+
+    def _arguments(self, structure: Structure, native: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        named: dict[str, Any] = {}
+        if self.channels:
+            named[self.channels] = structure.channels
+        if self.eps_name is not None:
+            named[self.eps_name] = structure.eps
+        if "momentum" in self.settings:
+            named["momentum"] = structure.momentum
+        return [structure.channels] if self.channels == "" else [], named | native | self.arguments
+
+
+def read_construction(maker: Callable[..., Any], arguments: dict[str, Any]) -> Construction:
+    """Read the signature of a class or factory, once. `arguments` go with every call. Raises TargetError."""
+    name = name_of(maker)
+    parameters = read_parameters(maker)
+    if parameters is None:
+        raise TargetError(f"{name} has no signature that Python can read: wrap it in a function with named parameters")
+    kinds = {p.kind for p in parameters.values()}
+    open_ended = inspect.Parameter.VAR_KEYWORD in kinds
+    check_arguments(name, arguments, parameters, open_ended)
+    plain = [p for p in parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    required = [p for p in plain if p.default is p.empty and p.name not in SETTINGS and p.name not in arguments]
+    named = next((p for p in plain if p.name in CHANNEL_NAMES), None)
+    channels: str | None
+    if named is not None and (named in required or not required or named.name in arguments):
+        channels = named.name
+    elif required:
+        channels = "" if required[0].kind is required[0].POSITIONAL_ONLY else required[0].name
+    else:
+        channels = "" if inspect.Parameter.VAR_POSITIONAL in kinds else None
+    for missing in required:
+        if missing.name != channels and not (channels == "" and missing is required[0]):
+            raise TargetError(
+                f"{name} needs a value for {missing.name!r} besides the number of channels:"
+                f" give it, --arg {missing.name}=VALUE"
+            )
+    settings = frozenset(SETTINGS) & ({p.name for p in plain} if not open_ended else frozenset(SETTINGS))
+    construction = Construction(maker, name, arguments, channels, settings)
+    return _try_settings(construction, {p.name for p in plain}) if open_ended else construction
+
+
+def read_parameters(maker: Callable[..., Any]) -> dict[str, inspect.Parameter] | None:
+    """The parameters by name; None where Python cannot read a signature."""
+    try:
+        return dict(inspect.signature(maker).parameters)
+    except (TypeError, ValueError):
+        return None
+
+
+def check_arguments(name: str, arguments: dict[str, Any], parameters: dict[str, Any], open_ended: bool = False) -> None:
+    """Every argument has a parameter to go to. Raises TargetError."""
+    for argument in arguments:
+        if argument not in parameters and not open_ended:
+            raise TargetError(f"{name} has no parameter {argument!r}{suggest(argument, parameters)}")
+
+
+def name_of(target: Any) -> str:
+    """What messages call a class, a function, a partial or an instance."""
+    inner = getattr(target, "func", target)
+    return str(getattr(inner, "__qualname__", type(inner).__qualname__))
+
+
+def _try_settings(construction: Construction, named: set[str]) -> Construction:
+    """**kwargs do not tell what they take: leave out, one by one, what a call refuses."""
+    trial = Structure(3, 2, "float32", "cpu", 1e-5, 0.1)
+    # dtype and device stand for themselves: None is what frameworks take for their default.
+    native = {setting: None for setting in ("dtype", "device")}
+    for setting in SETTINGS:
+        if setting in named:
+            continue
+        alone = replace(construction, settings=frozenset({setting} | (named & set(SETTINGS))))
+        try:
+            alone.build(trial, **({setting: None} if setting in native else {}))
+        except (Exception, SystemExit):  # noqa: BLE001  (a trial: whatever was raised, the setting is not taken)
+            construction = construction.without(setting)
+    return construction

@@ -1,0 +1,96 @@
+"""What a target says about itself, in attributes whose names start with `bnspec_`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from bnspec.layers.adapter import read_attribute
+from bnspec.layers.promises import ABILITIES
+from bnspec.layers.target import TargetError, suggest
+from bnspec.spec.bounds import CLASSES
+from bnspec.spec.dialects import DIALECTS
+from bnspec.spec.formats import FORMATS
+
+DEVICES = ("cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class Declarations:
+    """Attributes of the target, each without its prefix; None where it declares none."""
+
+    dialect: str | None = None
+    ranks: tuple[int, ...] | None = None
+    dtypes: tuple[str, ...] | None = None
+    devices: tuple[str, ...] | None = None
+    eps: float | None = None
+    momentum: float | None = None
+    algorithm: str | None = None
+    without: tuple[str, ...] = ()
+
+
+def read_declarations(*sources: Any) -> Declarations:
+    """The declarations on the first of the sources that has each (a factory, then what it makes). Raises TargetError."""
+    found = {}
+    for field in fields(Declarations):
+        name = f"bnspec_{field.name}"
+        values = (read_attribute(source, name) for source in sources)
+        value = next((value for value in values if value is not None), None)
+        if value is not None:
+            found[field.name] = _READERS[field.name](name, value)
+    return Declarations(**found)
+
+
+def check_abilities(names: frozenset[str], where: str) -> frozenset[str]:
+    """The names, all of them abilities. Raises TargetError."""
+    for name in sorted(names - ABILITIES.keys()):
+        raise TargetError(f"{where} names no ability by {name!r}{suggest(name, ABILITIES)}")
+    return names
+
+
+def _read_names(known: tuple[str, ...]) -> Callable[[str, Any], tuple[str, ...]]:
+    def read(name: str, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, tuple | list) or not all(isinstance(v, str) for v in value):
+            raise TargetError(f"{name} is {value!r}: a tuple of names is wanted, such as {known[:2]}")
+        for one in value:
+            if one not in known:
+                raise TargetError(f"{name} names {one!r}, which is not known{suggest(one, known)}")
+        return tuple(value)
+
+    return read
+
+
+def _read_name(known: tuple[str, ...]) -> Callable[[str, Any], str]:
+    def read(name: str, value: Any) -> str:
+        if not isinstance(value, str) or value not in known:
+            raise TargetError(f"{name} is {value!r}, which is not known{suggest(str(value), known)}")
+        return value
+
+    return read
+
+
+def _read_ranks(name: str, value: Any) -> tuple[int, ...]:
+    if not isinstance(value, tuple | list) or not value or not all(isinstance(v, int) and v >= 2 for v in value):
+        raise TargetError(f"{name} is {value!r}: a tuple of ranks from 2 on is wanted, such as (2, 3)")
+    return tuple(value)
+
+
+def read_number(name: str, value: Any) -> float:
+    """A float from a number, or from an array or tensor of one. Raises TargetError."""
+    try:
+        return float(value)
+    except Exception:  # noqa: BLE001  (whatever the attribute holds, it is no number)
+        raise TargetError(f"{name} is {value!r}: a number is wanted") from None
+
+
+_READERS: dict[str, Callable[[str, Any], Any]] = {
+    "dialect": _read_name(tuple(DIALECTS)),
+    "ranks": _read_ranks,
+    "dtypes": _read_names(tuple(FORMATS)),
+    "devices": _read_names(DEVICES),
+    "eps": read_number,
+    "momentum": read_number,
+    "algorithm": _read_name(tuple(CLASSES)),
+    "without": _read_names(tuple(ABILITIES)),
+}

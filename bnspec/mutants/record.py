@@ -1,0 +1,37 @@
+"""What the museum knows about a layer that it shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Form = Literal["torch module", "torch function", "numpy"]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A wrong layer, a step away from a right one.
+
+    `source` is a public thread (owner/repository#number) or says how the mistake comes about; `target` is
+    `module:attribute`; `clauses` are ids that must refuse it; `ranks` are those at which it is wrong.
+    """
+
+    id: str
+    what_is_wrong: str
+    source: str
+    form: Form
+    target: str
+    clauses: tuple[str, ...]
+    dialect: str = "torch"
+    ranks: tuple[int, ...] = (2, 3, 4, 5)
+
+
+@dataclass(frozen=True)
+class RightLayer:
+    """A right layer; `how` says by what other road it comes to the same numbers."""
+
+    id: str
+    how: str
+    form: Form
+    target: str
+    dialect: str = "torch"
