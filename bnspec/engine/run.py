@@ -57,9 +57,9 @@ def assemble(
     """The report on the results of all blocks of a plan."""
     stopped = request.fail_fast and bool(first_findings(results))
     findings = first_findings(results)
+    explanation = explain(subject, {clause: finding for clause, (_, finding) in findings.items()})
     if not request.fail_fast:
         findings = _shrink_findings(subject, plan.seed, findings)
-    explanation = explain(subject, {clause: finding for clause, (_, finding) in findings.items()})
     reports = []
     for clause in CLAUSES.values():
         if clause.id in plan.clauses:

@@ -51,6 +51,5 @@ class Subject:
     @property
     def scope(self) -> Scope:
         p = self.promises
-        cumulative = self.offers("cumulative") and self.dialect.momentum_none == "cumulative"
         evaluation = self.offers("evaluation", "running_statistics")
-        return Scope(p.ranks, p.eps, p.momentum, p.channels, cumulative, evaluation)
+        return Scope(p.ranks, p.eps, p.momentum, p.channels, self.offers("cumulative"), evaluation)

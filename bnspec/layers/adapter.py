@@ -1,4 +1,4 @@
-"""What an adapter for layers that are objects consists of: the names of their attributes, their arrays, their promises."""
+"""What an adapter for objects consists of: the names of their attributes, their arrays, their promises."""
 
 from __future__ import annotations
 
@@ -105,6 +105,7 @@ def read_attribute(subject: Any, name: str, default: Any = None) -> Any:
 
 
 def has_method(subject: Any, name: str) -> bool:
+    """Has the layer a callable attribute of this name?"""
     return callable(read_attribute(subject, name))
 
 

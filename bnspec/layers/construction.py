@@ -17,14 +17,14 @@ SETTINGS = (*EPS_NAMES, "momentum", "dtype", "device")
 
 
 class Source(Protocol):
-    """Makes the subject's own layers. `takes` tells which of the settings its constructor has a parameter for."""
+    """Makes the subject's own layers. `takes` tells whether channels, eps, momentum, dtype or device can be chosen."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """Settings that the user gave, by name: channels, eps, momentum."""
+        """Which of channels, eps and momentum the user gave, and what."""
 
     def takes(self, setting: str) -> bool: ...
 
@@ -61,7 +61,7 @@ class Template:
 
 @dataclass(frozen=True)
 class Construction:
-    """Calls of a class or factory. `channels` is the parameter for their number, "" the first position, None neither."""
+    """Calls of a class or factory. `channels` names the parameter for their number: "" the first place, None none."""
 
     maker: Callable[..., Any]
     name: str
@@ -79,6 +79,8 @@ class Construction:
         return {what: self.arguments[name] for what, name in given.items() if name in self.arguments}
 
     def takes(self, setting: str) -> bool:
+        if setting == "channels":
+            return self.channels is not None
         return self.eps_name is not None if setting == "eps" else setting in self.settings
 
     def without(self, setting: str) -> Construction:
@@ -158,7 +160,7 @@ def _try_settings(construction: Construction, named: set[str]) -> Construction:
     """**kwargs do not tell what they take: leave out, one by one, what a call refuses."""
     trial = Structure(3, 2, "float32", "cpu", 1e-5, 0.1)
     # dtype and device stand for themselves: None is what frameworks take for their default.
-    native = {setting: None for setting in ("dtype", "device")}
+    native = dict.fromkeys(("dtype", "device"))
     for setting in SETTINGS:
         if setting in named:
             continue

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from bnspec.layers.adapter import read_attribute
+from bnspec.layers.construction import EPS_NAMES
 from bnspec.layers.promises import ABILITIES
 from bnspec.layers.target import TargetError, suggest
 from bnspec.spec.bounds import CLASSES
@@ -31,7 +32,7 @@ class Declarations:
 
 
 def read_declarations(*sources: Any) -> Declarations:
-    """The declarations on the first of the sources that has each (a factory, then what it makes). Raises TargetError."""
+    """Each declaration from the first source that has it: a factory, then what it makes. Raises TargetError."""
     found = {}
     for field in fields(Declarations):
         name = f"bnspec_{field.name}"
@@ -82,6 +83,35 @@ def read_number(name: str, value: Any) -> float:
         return float(value)
     except Exception:  # noqa: BLE001  (whatever the attribute holds, it is no number)
         raise TargetError(f"{name} is {value!r}: a number is wanted") from None
+
+
+def fix_setting(
+    name: str, what: str, given: dict[str, Any], declared: Declarations, free: bool, subject: Any = None
+) -> float | None:
+    """The value of eps or momentum where it is fixed: given, declared, or an attribute of the layer; None where `free`.
+
+    Raises TargetError where it can neither be chosen nor found.
+    """
+    declaration = getattr(declared, what)
+    if what in given:
+        value = given[what]
+    elif declaration is not None or free:
+        return declaration  # type: ignore[no-any-return]
+    else:
+        names = EPS_NAMES if what == "eps" else (what,)
+        own = [value for name in names if (value := read_attribute(subject, name, ...)) is not ...]
+        if not own:
+            raise TargetError(
+                f"{name} takes no {what}, and a layer has no attribute {' or '.join(names)}:"
+                f" declare the value in use, bnspec_{what} = ..., on the class or function"
+            )
+        value = own[0]
+    if value is None and what == "momentum":
+        raise TargetError(
+            f"the momentum of {name} is fixed at None, the plain average: name a class or factory that takes momentum,"
+            " and leave it open"
+        )
+    return read_number(what, value)
 
 
 _READERS: dict[str, Callable[[str, Any], Any]] = {

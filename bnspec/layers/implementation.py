@@ -1,32 +1,31 @@
-"""From a target to an implementation: found by the shape of what the target is, never by its name."""
+"""What makes the layers under test, and how it is found: by the shape of what the target is, never by its name."""
 
 from __future__ import annotations
 
-import functools
 import importlib
 import inspect
-import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
+from types import ModuleType
 from typing import Any
 
-from bnspec.layers.adapter import Adapter, Framework, read_attribute
-from bnspec.layers.construction import Construction, Source, Template, name_of, read_construction, read_parameters
-from bnspec.layers.declarations import Declarations, check_abilities, read_declarations, read_number
-from bnspec.layers.probing import CHANNELS, find_call, probe_ranks, try_call
+from bnspec.layers.adapter import Framework
+from bnspec.layers.construction import read_parameters
+from bnspec.layers.probing import RANKS, find_call, probe_ranks, try_call
 from bnspec.layers.promises import Promises
-from bnspec.layers.protocol import Layer, Structure, SubjectError, calling
-from bnspec.layers.target import TargetError
+from bnspec.layers.protocol import Layer, Structure, calling
+from bnspec.layers.target import TargetError, tell_install
 
 
 @dataclass(frozen=True)
 class Implementation:
-    """What a target resolves to. `dialect_source` is "the target" or "the adapter", None where neither has a dialect."""
+    """What a target resolves to. `dialect_source` is "the target" or "the adapter", "" where neither has one."""
 
     name: str
     dialect: str | None
-    dialect_source: str | None
+    dialect_source: str
     promises: Promises
     maker: Callable[[Structure], Layer]
     framework: Framework
@@ -37,77 +36,78 @@ class Implementation:
             return self.maker(structure)
 
     def devices(self) -> list[str]:
-        """The devices of this machine of the promised kinds: "cpu", "cuda:0", ..."""
+        """The devices of this machine that are of a promised kind: "cpu", "cuda:0", ..."""
         return [device for device in self.framework.devices() if device.partition(":")[0] in self.promises.devices]
 
     def environment(self) -> dict[str, str]:
-        """Versions of the framework, threads and device names."""
+        """Versions of the framework, threads and names of devices."""
         return self.framework.environment()
 
 
 @dataclass(frozen=True)
-class Shape:
-    """A known shape of target: the module that adapts it, the framework whose arrays it holds, and the shape in words."""
+class Unproven:
+    """What a probe may add to the promises. Where no ranks are promised, they are probed too."""
 
-    module: str
-    framework: str
-    words: str
-
-
-FUNCTIONS = Shape(
-    "torch_functions",
-    "torch",
-    "a function with the parameters of torch.nn.functional.batch_norm (input or x, running_mean, running_var, training)",
-)
-OBJECTS = (
-    Shape(
-        "torch_modules",
-        "torch",
-        "a class, factory or instance with the attributes of torch.nn.BatchNorm1d (weight, bias, running_mean, running_var)",
-    ),
-    Shape("torch_seed", "torch", "one whose tensors are gamma, beta, running_mean, running_var"),
-    Shape("numpy_teaching", "numpy", "one whose NumPy arrays are so called, with backward(dy)"),
-)
+    dtypes: tuple[str, ...] = ()
+    cumulative: bool = False
 
 
 def resolve(
-    obj: Any, arguments: dict[str, Any] | None = None, without: frozenset[str] = frozenset()
+    obj: Any, arguments: Mapping[str, Any] | None = None, without: frozenset[str] = frozenset()
 ) -> Implementation:
-    """Find out how to make layers with a target, and what it promises; probe what nobody declares.
+    """Find out how to make layers with a target and what it promises; probe what nobody declares.
 
     `arguments` go to the constructor and fix what they set; `without` names abilities that are left out. Raises
     TargetError where the target has no known shape, a declaration is wrong, or no call at all returns.
     """
-    check_abilities(without, "--without")
-    arguments = arguments or {}
+    parameters = {} if inspect.isclass(obj) else read_parameters(obj) or {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what a subject warns of while it is tried out is no news of the suite
-        parameters = {} if inspect.isclass(obj) else read_parameters(obj) or {}
+        warnings.simplefilter("ignore")  # a subject may warn while it is tried out; its cases will show it again
         if {"running_mean", "running_var"} <= parameters.keys():
-            return _import_adapter(FUNCTIONS).resolve_function(obj, arguments, without)  # type: ignore[no-any-return]
-        return _resolve_object(obj, arguments, without)
+            return _import_functions().resolve_function(obj, dict(arguments or {}), without)  # type: ignore[no-any-return]
+        from bnspec.layers.objects import resolve_object
+
+        return resolve_object(obj, dict(arguments or {}), without)
 
 
-def conclude(
-    name: str,
-    declared: Declarations,
-    dialect: str | None,
-    promises: Promises,
-    maker: Callable[[Structure], Layer],
-    framework: Framework,
-    tell: Callable[[Structure], str],
-    base: Structure,
+def _import_functions() -> ModuleType:
+    """Only here may torch be absent: other shapes are known by tensors, which someone has imported."""
+    try:
+        return importlib.import_module("bnspec.layers.torch_functions")
+    except ModuleNotFoundError as error:
+        raise TargetError(
+            f"the target is a function of running_mean and running_var, which is called with torch tensors, and"
+            f" {error.name!r} is not installed: {tell_install(str(error.name))}"
+        ) from error
+
+
+def complete(
+    draft: Implementation, base: Structure, unproven: Unproven, tell: Callable[[Structure], str]
 ) -> Implementation:
-    """Check that one call returns at all, and put an implementation together. Ranks of () are probed."""
-    implementation = Implementation(
-        name,
-        declared.dialect or dialect,
-        "the target" if declared.dialect else "the adapter" if dialect else None,
-        promises,
-        maker,
-        framework,
-    )
-    base = replace(base, dtype=promises.dtypes[0])
-    ranks = promises.ranks or probe_ranks(implementation.make, base)
-    called = find_call(implementation.make, base, ranks or RANKS, promises.dtypes, tell)
-    return replace(implementation, promises=replace(promises, ranks=ranks or (called.rank,)))
+    """Check that some call returns, and add what probes find. `tell` says how a layer is made. Raises TargetError."""
+    promises, make = draft.promises, draft.make
+    devices = draft.devices()
+    if not devices:
+        raise TargetError(f"{draft.name} declares the devices {promises.devices}: this machine has none of them")
+    choices = product(devices[:2], promises.ranks or RANKS, promises.dtypes)
+    called = find_call(make, [replace(base, device=d, rank=r, dtype=t) for d, r, t in choices], tell)
+    ranks = promises.ranks or probe_ranks(make, called) or (called.rank,)
+    called = replace(called, rank=ranks[0])
+    dtypes = [d for d in unproven.dtypes if try_call(make, replace(called, dtype=d), training=True).dtype == d]
+    abilities = promises.abilities
+    if unproven.cumulative and try_call(make, replace(called, momentum=None), training=True, times=2).dtype:
+        abilities |= {"cumulative"}
+    promises = replace(promises, ranks=ranks, dtypes=(*dtypes, *promises.dtypes), abilities=abilities)
+    return replace(draft, promises=promises)
+
+
+def leave_out(promises: Promises, without: frozenset[str]) -> Promises:
+    """The promises less some abilities and what stands on them. Raises TargetError where nothing is left to call."""
+    ranks = promises.ranks
+    if "positions" in without:
+        ranks = tuple(rank for rank in ranks or (2,) if rank == 2)
+        if not ranks:
+            raise TargetError(f"nothing is left without positions: rank 2 is not among the ranks {promises.ranks}")
+    if "running_statistics" in without:
+        without |= {"evaluation", "cumulative", "initial_state"}
+    return replace(promises, ranks=ranks, abilities=promises.abilities - without)

@@ -1,174 +1,173 @@
-"""The teaching shape in NumPy: forward(x), backward(dy), gamma, beta, dgamma, dbeta and the running statistics."""
+"""Layers in NumPy as courses teach them: a forward that caches, then backward(dy), which leaves dgamma and dbeta."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
-from bnspec.layers.constructor import Constructor, read_fixed
-from bnspec.layers.implementation import PROBED_SHAPES, Adapted
-from bnspec.layers.promises import Promises
+from bnspec.layers.adapter import Adapter, Names, set_mode
 from bnspec.layers.protocol import (
     NONE,
     Array,
     Description,
     Grad,
     Gradients,
-    Layer,
+    Stage,
     State,
-    Structure,
     SubjectError,
     as_dtype,
     calling,
 )
+from bnspec.layers.strides import copy_layout
 
-HELD = ("gamma", "beta", "running_mean", "running_var")
-
-
-def teaches(example: Any) -> bool:
-    """Whether an object is a batch norm of this adapter's shape."""
-    forward = callable(example) or callable(getattr(example, "forward", None))
-    return forward and all(hasattr(example, name) for name in ("running_mean", "running_var", "gamma", "beta"))
+NAMES = Names("gamma", "beta", "running_mean", "running_var", "batches")
 
 
-def copy_layout(a: Array) -> Array:
-    """A writable copy with the same strides; axes of stride 0 stay broadcast, and read-only."""
-    if a.flags.c_contiguous:
-        return a.copy()
-    if a.size and any(stride == 0 and n > 1 for stride, n in zip(a.strides, a.shape, strict=True)):
-        held = a[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in a.strides)]
-        return np.broadcast_to(held.copy(), a.shape)
-    extent = 1 + sum((n - 1) * (stride // a.itemsize) for n, stride in zip(a.shape, a.strides, strict=True))
-    fresh = as_strided(np.zeros(extent, a.dtype), a.shape, a.strides)
-    fresh[...] = a
-    return fresh
+class NumPy:
+    """NumPy, as adapters need it."""
+
+    array = np.ndarray
+    array_name = "numpy.ndarray"
+
+    def native_dtype(self, name: str) -> np.dtype[Any]:
+        return as_dtype(name)
+
+    def convert(self, subject: Any, names: Names, dtype: str | None, device: str | None) -> Any:
+        """Each array of the layer is replaced by one of the dtype."""
+        for name in names.arrays if dtype is not None else ():
+            values = getattr(subject, name, None)
+            if isinstance(values, np.ndarray):
+                setattr(subject, name, values.astype(as_dtype(str(dtype))))
+        return subject
+
+    def devices(self) -> list[str]:
+        return ["cpu"]
+
+    def environment(self) -> dict[str, str]:
+        return {"numpy": np.__version__}
 
 
-def require_array(value: Any, stage: Any, what: str) -> Array:
-    """`value` if it is an array; else SubjectError, which says what came instead."""
-    if not isinstance(value, np.ndarray | np.generic):
-        raise SubjectError(stage, f"{what} is a {type(value).__name__}, wanted a NumPy array")
-    return np.asarray(value)
+class NumPyLayer:
+    """The subject caches one forward: a backward must directly follow its own."""
+
+    def __init__(self, subject: Any) -> None:
+        self._subject = subject
+        self._latest: NumPyPass | None = None
+
+    def run(self, x: Array, *, training: bool, grad: Grad = NONE) -> NumPyPass:
+        native = copy_array(x)
+        self._latest = None
+        with calling("forward"), np.errstate(all="ignore"):
+            set_mode(self._subject, training)
+            call = self._subject if callable(self._subject) else self._subject.forward
+            y = call(native)
+        self._latest = NumPyPass(self, native, _check_array("forward", "returned", y), grad)
+        return self._latest
+
+    def state(self) -> State:
+        with calling("state"):
+            gamma, beta, mean, var = (None if (v := self._read(name)) is None else np.array(v) for name in NAMES.arrays)
+            batches = getattr(self._subject, NAMES.batches, None)
+            return State(gamma, beta, mean, var, None if batches is None else int(batches))
+
+    def load(self, state: State) -> None:
+        """Give the subject new arrays."""
+        with calling("state"):
+            values = (state.gamma, state.beta, state.running_mean, state.running_var)
+            for name, value in zip(NAMES.arrays, values, strict=True):
+                if value is not None:
+                    setattr(self._subject, name, copy_array(value))
+            if state.batches is not None and getattr(self._subject, NAMES.batches, None) is not None:
+                setattr(self._subject, NAMES.batches, state.batches)
+
+    def describe(self, what: Literal["running_mean", "running_var"]) -> Description | None:
+        with calling("state"):
+            values = self._read(what)
+            return None if values is None else describe_array(values)
+
+    def differentiate(self, forward: NumPyPass, dy: Array) -> tuple[Array, Array | None, Array | None]:
+        """dx, dgamma and dbeta of the latest forward. Raises ValueError for any other, whose cache is gone."""
+        if forward is not self._latest:
+            raise ValueError("another forward came in between: this layer keeps one, whose backward must come next")
+        with calling("backward"), np.errstate(all="ignore"):
+            returned = self._subject.backward(dy)
+            if not isinstance(returned, tuple | list):
+                returned = returned, getattr(self._subject, "dgamma", None), getattr(self._subject, "dbeta", None)
+            if len(returned) != 3:
+                raise SubjectError("backward", f"returned {len(returned)} values, wanted dx or (dx, dgamma, dbeta)")
+            dx, dgamma, dbeta = returned
+            return (
+                _check_array("backward", "returned as dx", dx),
+                None if dgamma is None else _check_array("backward", "left as dgamma", dgamma),
+                None if dbeta is None else _check_array("backward", "left as dbeta", dbeta),
+            )
+
+    def _read(self, name: str) -> Array | None:
+        values = getattr(self._subject, name, None)
+        return None if values is None else _check_array("state", f"has as {name}", values)
 
 
-@dataclass
-class NumpyPass:
-    """Its backward must come before the layer's next forward: the cache is the layer's own."""
+class NumPyPass:
+    """One forward of a layer."""
 
-    layer: Any
-    x: Array
-    output: Array
-    dy: Array | None = None
+    def __init__(self, layer: NumPyLayer, x: Array, y: Array, grad: Grad) -> None:
+        self._layer, self._grad = layer, grad
+        self._native = {"x": x, "y": y}
+        # At once, because a later call may overwrite what it handed out (E8).
+        self._y = np.array(y, order="C")
 
     @property
     def y(self) -> Array:
-        return self.output.copy()
+        return self._y
 
     def backward(self, dy: Array) -> Gradients:
-        self.dy = copy_layout(dy)
-        with calling("backward"), np.errstate(all="ignore"):
-            answer = self.layer.backward(self.dy)
-            if isinstance(answer, tuple) and len(answer) == 3:
-                dx, dgamma, dbeta = answer
-            else:
-                dx = answer[0] if isinstance(answer, tuple) else answer
-                dgamma, dbeta = self.layer.dgamma, self.layer.dbeta
-        found = [require_array(v, "backward", name).copy() for v, name in ((dx, "dx"), (dgamma, "dgamma"), (dbeta, "dbeta"))]
-        return Gradients(*found)
+        self._native["dy"] = upstream = copy_array(dy)
+        found = self._layer.differentiate(self, upstream)
+        asked = (self._grad.x, self._grad.gamma, self._grad.beta)
+        return Gradients(
+            *(np.array(g) if g is not None and wanted else None for g, wanted in zip(found, asked, strict=True))
+        )
 
     def read(self, what: Literal["x", "y", "dy"]) -> Array:
-        held = {"x": self.x, "y": self.output, "dy": self.dy}[what]
-        if held is None:
-            raise SubjectError("backward", "there was no upstream gradient yet")
-        return held.copy()
+        return np.array(self._native[what], order="C")
 
     def describe(self) -> Description:
-        return describe_array(self.output)
+        return describe_array(self._native["y"])
 
 
-def describe_array(a: Array) -> Description:
-    return Description(a.dtype.name, "cpu", a.shape, tuple(stride // a.itemsize for stride in a.strides))
+def copy_array(values: Array) -> Array:
+    """A copy of the same strides and offset in memory of its own; read-only where the original is."""
+    laid = copy_layout(values)
+    size = values.itemsize
+    strides = tuple(stride * size for stride in laid.strides)
+    copied: Array = np.ndarray(values.shape, values.dtype, laid.buffer.view(np.uint8).data, laid.offset * size, strides)
+    copied.flags.writeable = values.flags.writeable
+    return copied
 
 
-@dataclass
-class NumpyLayer:
-    obj: Any
-
-    def run(self, x: Array, *, training: bool, grad: Grad = NONE) -> NumpyPass:
-        given = copy_layout(x)
-        with calling("state"):
-            switch = getattr(self.obj, "train" if training else "eval", None)
-            if callable(switch):
-                switch()
-            else:
-                self.obj.training = training
-        with calling("forward"), np.errstate(all="ignore"):
-            forward = getattr(self.obj, "forward", None) or self.obj
-            output = require_array(forward(given), "forward", "the output")
-        return NumpyPass(self.obj, given, output)
-
-    def state(self) -> State:
-        values = {}
-        for name in HELD:
-            with calling("state"):
-                held = getattr(self.obj, name, None)
-            values[name] = None if held is None else require_array(held, "state", name).copy()
-        batches = getattr(self.obj, "batches", None)
-        return State(**values, batches=int(batches) if isinstance(batches, int | np.integer) else None)
-
-    def load(self, state: State) -> None:
-        with calling("state"):
-            for name in HELD:
-                value = getattr(state, name)
-                if value is not None:
-                    setattr(self.obj, name, value.copy())
-            if state.batches is not None and hasattr(self.obj, "batches"):
-                self.obj.batches = state.batches
-
-    def describe(self, what: Literal["running_mean", "running_var"]) -> Description | None:
-        held = getattr(self.obj, what, None)
-        return None if held is None else describe_array(require_array(held, "state", what))
+def describe_array(values: Array) -> Description:
+    """An array of NumPy holds no graph."""
+    strides = tuple(stride // values.itemsize for stride in values.strides)
+    return Description(str(values.dtype), "cpu", values.shape, strides)
 
 
-def adapt_numpy(obj: Any, constructor: Constructor, example: Any) -> Adapted:
-    """The implementation of a class, factory or instance of the teaching shape."""
-
-    def make(structure: Structure) -> Layer:
-        dtype = as_dtype(structure.dtype)
-        with calling("construction"):
-            made = constructor(structure, dtype.type, structure.device)
-            for name in HELD:
-                held = getattr(made, name, None)
-                if isinstance(held, np.ndarray) and held.dtype != dtype:
-                    setattr(made, name, held.astype(dtype))
-        return NumpyLayer(made)
-
-    abilities = {"evaluation", "initial_state", "running_statistics", "affine"}
-    if callable(getattr(example, "backward", None)):
-        abilities.add("gradients")
-    eps, momentum = (read_fixed(obj, example, constructor, what) for what in ("eps", "momentum"))
-    channels = None if constructor.takes_channels else int(np.size(example.running_mean))
-    promises = Promises((), ("float32", "float64"), ("cpu",), frozenset(abilities), eps, momentum, channels)
-    adapted = Adapted(promises, make, lambda: ["cpu"], lambda: {"numpy": np.__version__})
-    if not (constructor.takes_dtype or hasattr(obj, "bnspec_dtypes") or _keeps_float32(adapted)):
-        adapted.promises = replace(promises, dtypes=("float64",))
-    return adapted
+def _check_array(stage: Stage, verb: str, values: Any) -> Array:
+    if not isinstance(values, np.ndarray):
+        raise SubjectError(stage, f"{verb} a {type(values).__name__}, wanted a numpy.ndarray")
+    return values
 
 
-def _keeps_float32(adapted: Adapted) -> bool:
-    """Whether a layer that cannot be told its dtype answers float32 in float32: only then is float32 promised."""
-    fixed = adapted.promises
-    for shape in PROBED_SHAPES.values():
-        channels = fixed.channels or shape[1]
-        structure = Structure(channels, len(shape), "float32", "cpu", fixed.eps or 1e-3, fixed.momentum or 0.1)
-        try:
-            passed = adapted.make(structure).run(
-                np.random.RandomState(0).standard_normal((shape[0], channels, *shape[2:])).astype(np.float32), training=True
-            )
-        except SubjectError:
-            continue
-        return passed.describe().dtype == "float32"
-    return False
+ADAPTER = Adapter(
+    framework=NumPy(),
+    names=NAMES,
+    dialect=None,  # the shape tells nothing about the conventions
+    dtypes=("float64",),
+    probed_dtypes=("float32",),
+    devices=("cpu",),
+    ranks=lambda _: None,
+    cumulative=lambda _: False,
+    abilities=frozenset({"gradients"}),
+    methods={"gradients": "backward"},
+    make_layer=lambda subject, _: NumPyLayer(subject),
+)

@@ -25,8 +25,8 @@ def lies_plainly(values: Array) -> bool:
 def copy_layout(values: Array) -> Laid:
     """The values in a buffer of their own, with the strides and the offset they have in theirs.
 
-    Places of the buffer that belong to no value hold NaN, so that a read past the strides shows. Negative strides, which
-    torch does not have, strides that split an element, and empty arrays become row-major.
+    Places of the buffer that belong to no value hold NaN, so that a read past the strides shows. Negative strides,
+    which torch does not have, strides that split an element, and empty arrays become row-major.
     """
     size = values.itemsize
     if not values.size or any(stride < 0 or stride % size for stride in values.strides):

@@ -1,137 +1,182 @@
-"""From the text that a user types to a Python object, and from `--arg` to constructor arguments."""
+"""From the text that a user writes to the object it names, and from `key=value` to a constructor's arguments."""
 
 from __future__ import annotations
 
 import ast
+import difflib
 import hashlib
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-FRAMEWORKS = {"torch": "torch", "pytest": "pytest"}
-"""Packages that an extra of bnspec brings, by the extra's name."""
+FORMS = "path/to/file.py:Name, package.module:Name or reference:NAME"
+# How to get a module that a target wants and the environment lacks; any other goes by its own name.
+INSTALLS = {"torch": "pip install torch, or pip install 'bnspec[torch]'"}
 
 
 class TargetError(Exception):
-    """A target cannot be found, imported, constructed or called. The message is one line: what, why, how to mend it."""
+    """A target that cannot be found, imported or called. The message is one line: what, why, how to mend it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
 
 @dataclass(frozen=True)
 class Target:
-    """What the user named, and the object it names."""
+    """What the user named: the text as written, the object, and the file it came from where a file was named."""
 
     text: str
     obj: Any
+    path: Path | None = None
 
 
 def load_target(text: str) -> Target:
-    """Load `package.module:attribute`, `path/to/file.py:attribute` or `reference:NAME`. Raises TargetError."""
-    place, colon, attribute = text.rpartition(":")
-    if not colon or not place or not attribute:
-        raise TargetError(
-            f"{text!r} is no target: write package.module:attribute, path/to/file.py:attribute or reference:NAME"
-        )
-    if place == "reference":
-        return Target(text, _load_reference(text, attribute))
-    module = _load_file(text, Path(place)) if place.endswith(".py") else _import(text, place)
-    return Target(text, _take_attribute(text, module, attribute))
+    """Import what `text` names: one of `FORMS`, split at the last colon; the attribute may be dotted.
+
+    A file's folder, or the working directory for a module, is put on `sys.path` and stays there, so that a file may
+    import its neighbours at any time. Raises TargetError.
+    """
+    location, _, attribute = text.strip().rpartition(":")
+    if not location or attribute.endswith(".py") or not all(part.isidentifier() for part in attribute.split(".")):
+        raise TargetError(f"{text!r} names no attribute of a file or module: write {FORMS}")
+    if location == "reference":
+        return Target(text, load_target(_find_reference(attribute)).obj)
+    path: Path | None = None
+    if location.endswith(".py") or any(sign in location for sign in "/\\") or Path(location).is_file():
+        path = _find_file(location)
+        module = _import_file(path)
+    else:
+        module = _import_module(location)
+    return Target(text, _find_attribute(module, attribute, location), path)
 
 
-def _load_reference(text: str, name: str) -> Any:
+def parse_arguments(pairs: Iterable[str]) -> dict[str, Any]:
+    """Constructor arguments from `key=value` texts, each value a Python literal. Raises TargetError."""
+    arguments: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        key = key.strip()
+        if not sign or not key.isidentifier():
+            raise TargetError(f"argument {pair!r} is not key=value: write for example --arg unbiased=False")
+        if key in arguments:
+            raise TargetError(f"argument {key!r} is given twice: give it once")
+        try:
+            arguments[key] = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            raise TargetError(
+                f"the value {value!r} of argument {key!r} is no Python literal: write for example --arg unbiased=False;"
+                f""" strings need quotes of their own, --arg "{key}='text'" """
+            ) from None
+    return arguments
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """', did you mean ...?' with the known names close to `name`; else ', there is ...' with the first few of them."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if close:
+        return f", did you mean {' or '.join(close)}?"
+    return f", there is {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else ""
+
+
+def tell_install(module: str) -> str:
+    """How to install the package of a module."""
+    root = module.partition(".")[0]
+    return INSTALLS.get(root, f"pip install {root}")
+
+
+def _find_reference(name: str) -> str:
     table: dict[str, str] = importlib.import_module("bnspec.reference").REFERENCES
     if name not in table:
-        raise TargetError(f"there is no reference {name!r}: there are {', '.join(sorted(table))}")
-    return load_target(table[name]).obj
+        raise TargetError(f"there is no reference named {name!r}{suggest(name, table)}")
+    return table[name]
 
 
-def _load_file(text: str, path: Path) -> ModuleType:
+def _find_file(location: str) -> Path:
+    path = Path(location).expanduser()
+    if path.is_dir():
+        raise TargetError(f"{location} is a folder: name a Python file in it, such as {path / 'layer.py'}:Name")
     if not path.is_file():
-        raise TargetError(f"{text!r} names the file {str(path)!r}, which does not exist: check the path")
-    resolved = path.resolve()
-    name = f"bnspec_target_{resolved.stem}_{hashlib.sha256(str(resolved).encode()).hexdigest()[:8]}"
+        neighbours = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        where = "" if path.is_absolute() else f" in {Path.cwd()}"
+        raise TargetError(f"there is no file {location}{where}{suggest(path.name, neighbours)}; check the path")
+    if path.suffix != ".py":
+        raise TargetError(f"{location} is not a Python file: put the layer into a file whose name ends in .py")
+    return path.resolve()
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Execute a file as a module of a name of its own; the same file with the same content is executed once."""
+    digest = hashlib.sha256(str(path).encode() + b"\0" + path.read_bytes()).hexdigest()[:12]
+    name = f"bnspec_target_{path.stem}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
-    folder = str(resolved.parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)  # a file may import its neighbours
-    spec = importlib.util.spec_from_file_location(name, resolved)
-    if spec is None or spec.loader is None:
-        raise TargetError(f"{str(path)!r} cannot be loaded as Python: name a .py file")
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))  # first, as for a script
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None  # there is a loader for every name that ends in .py
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise _explain_import(text, error) from error
+        raise _explain_import(str(path), str(path), error) from error
     return module
 
 
-def _import(text: str, name: str) -> ModuleType:
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.append(folder)  # as `python -m` would find it; last, so that nothing installed is shadowed
+def _import_module(location: str) -> ModuleType:
+    if not all(part.isidentifier() for part in location.split(".")):
+        raise TargetError(f"{location!r} is neither a file nor the name of a module: write {FORMS}")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # last, so that nothing installed is shadowed
     try:
-        return importlib.import_module(name)
+        return importlib.import_module(location)
     except (Exception, SystemExit) as error:
-        raise _explain_import(text, error) from error
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and f"{location}.".startswith(f"{missing}."):
+            raise TargetError(
+                f"there is no module {missing!r}, neither installed nor in {Path.cwd()}: {tell_install(missing)},"
+                " or name the file, path/to/file.py:Name"
+            ) from error
+        spec = importlib.util.find_spec(location.partition(".")[0])
+        raise _explain_import(location, str(spec.origin) if spec else location, error) from error
 
 
-def _explain_import(text: str, error: BaseException) -> TargetError:
-    if isinstance(error, ModuleNotFoundError) and error.name is not None:
-        missing = error.name.split(".")[0]
-        if missing in FRAMEWORKS:
-            mend = f'install it, for instance by pip install "bnspec[{FRAMEWORKS[missing]}]"'
-        else:
-            mend = "check the name, or install the package that holds it"
-        return TargetError(f"{text!r} cannot be imported: there is no module {error.name!r}; {mend}")
+def _explain_import(location: str, file: str, error: BaseException) -> TargetError:
     if isinstance(error, SyntaxError):
-        place = f"{Path(error.filename or '?').name}, line {error.lineno}"
-        return TargetError(f"{text!r} is not Python: {error.msg} in {place}; mend the file, or name another")
+        place = f"{error.filename or file}, line {error.lineno},"
+        return TargetError(f"{place} is no valid Python: {error.msg}; mend the line")
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    place = f"{location}, line {lines[-1]}," if lines else location
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        mend = f"install it ({tell_install(error.name)}), or put its file beside the target"
+        return TargetError(f"{place} imports {error.name!r}, which is not installed: {mend}")
+    if isinstance(error, SystemExit):
+        mend = "put what is for scripts under if __name__ == '__main__'"
+        return TargetError(f"{place} leaves Python while it is imported (SystemExit: {error.code}): {mend}")
     return TargetError(
-        f"{text!r} raised {_describe(error)} on import; import it by itself to see the traceback, and mend it"
+        f"{place} raised {type(error).__name__}: {error} while it was imported; import it alone to see the traceback"
     )
 
 
-def _describe(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
-def _take_attribute(text: str, module: ModuleType, attribute: str) -> Any:
-    obj: Any = module
-    for part in attribute.split("."):
+def _find_attribute(module: ModuleType, attribute: str, location: str) -> Any:
+    found: Any = module
+    parts = attribute.split(".")
+    for depth, part in enumerate(parts):
         try:
-            obj = getattr(obj, part)
+            found = getattr(found, part)
         except AttributeError:
-            close = get_close_matches(part, [name for name in dir(obj) if not name.startswith("_")], n=3)
-            hint = f"did you mean {' or '.join(close)}?" if close else "check its spelling"
-            raise TargetError(f"{text!r}: there is no {part!r} in {attribute_owner(obj)}; {hint}") from None
-    return obj
-
-
-def attribute_owner(obj: Any) -> str:
-    name = str(getattr(obj, "__name__", type(obj).__name__))
-    return "the file" if name.startswith("bnspec_target_") else repr(name)
-
-
-def parse_arguments(texts: Iterable[str]) -> dict[str, Any]:
-    """Constructor arguments from `key=value`, each value a Python literal. Raises TargetError."""
-    arguments: dict[str, Any] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key.isidentifier():
-            raise TargetError(f"--arg {text!r} is no key=value: write it like --arg unbiased=False")
-        try:
-            arguments[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            raise TargetError(
-                f"--arg {key}: {value!r} is no Python literal; write a number, True, False, None, or a quoted string"
-            ) from None
-    return arguments
+            public = [name for name in dir(found) if not name.startswith("_")]
+            inside = ".".join([location, *parts[:depth]])
+            raise TargetError(f"{inside} has no attribute {part!r}{suggest(part, public)}; check the name") from None
+        except Exception as error:
+            raise TargetError(f"reading {attribute!r} of {location} raised {type(error).__name__}: {error}") from error
+    return found

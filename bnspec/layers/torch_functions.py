@@ -1,85 +1,101 @@
-"""Functions with the signature of torch.nn.functional.batch_norm: parameters and buffers are the caller's."""
+"""Functions with the signature of torch.nn.functional.batch_norm, told by the names of their parameters."""
 
 from __future__ import annotations
 
-import inspect
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from types import SimpleNamespace
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from bnspec.layers.implementation import Adapted
+from bnspec.layers.adapter import Names
+from bnspec.layers.construction import EPS_NAMES, check_arguments, name_of, read_parameters
+from bnspec.layers.declarations import check_abilities, fix_setting, read_declarations
+from bnspec.layers.implementation import Implementation, Unproven, complete, leave_out
 from bnspec.layers.promises import Promises
-from bnspec.layers.protocol import NONE, Array, Description, Grad, Layer, State, Structure
+from bnspec.layers.protocol import Layer, Structure
 from bnspec.layers.target import TargetError
-from bnspec.layers.torch_pass import TorchPass, run_torch
-from bnspec.layers.torch_tensors import TORCH_DTYPES, describe_tensor, to_array, to_tensor, torch_devices, torch_environment
+from bnspec.layers.torch_layer import TorchLayer
+from bnspec.layers.torch_tensors import TORCH
 
-ALIASES: dict[str, tuple[str, ...]] = {
-    "gamma": ("weight", "gamma", "scale"),
-    "beta": ("bias", "beta", "offset", "shift"),
-    "training": ("training", "train", "is_training"),
+NAMES = Names("gamma", "beta", "running_mean", "running_var", "batches")
+
+# What each argument of a call is named by; the first name that the function has is taken.
+PARAMETERS: dict[str, tuple[str, ...]] = {
+    "x": ("input", "x"),
+    "running_mean": ("running_mean",),
+    "running_var": ("running_var",),
+    "gamma": ("weight", "gamma"),
+    "beta": ("bias", "beta"),
+    "training": ("training",),
     "momentum": ("momentum",),
-    "eps": ("eps", "epsilon"),
+    "eps": EPS_NAMES,
 }
-HELD = ("gamma", "beta", "running_mean", "running_var")
 
 
-@dataclass
-class FunctionLayer:
-    """A function beside the tensors that it is called with; `keywords` are its own names for them."""
+def resolve_function(
+    function: Callable[..., Any], arguments: dict[str, Any], without: frozenset[str]
+) -> Implementation:
+    """An implementation from a function; its layers hold parameters and buffers for it. Raises TargetError."""
+    name, parameters = name_of(function), read_parameters(function) or {}
+    declared = read_declarations(function, getattr(function, "func", None))
+    without = check_abilities(without, "--without") | set(declared.without)
+    check_arguments(name, arguments, parameters)
+    roles = {role: next((n for n in names if n in parameters), "") for role, names in PARAMETERS.items()}
+    for role in ("x", "training"):
+        if not roles[role]:
+            names = " or ".join(PARAMETERS[role])
+            raise TargetError(f"{name} has no parameter {names}, which torch's function has: add it")
+    filled = {*roles.values(), *arguments}
+    for parameter in parameters.values():
+        open_ended = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if parameter.default is parameter.empty and parameter.name not in filled and not open_ended:
+            raise TargetError(f"{name} needs a value for {parameter.name!r}: give it, --arg {parameter.name}=VALUE")
+    bound = function.keywords if isinstance(function, functools.partial) else {}
+    given = {role: (bound | arguments)[n] for role, n in roles.items() if n in bound | arguments}
+    eps, momentum = (fix_setting(name, w, given, declared, bool(roles[w])) for w in ("eps", "momentum"))
+    affine = {"affine"} if roles["gamma"] and roles["beta"] else set()
+    promises = Promises(
+        ranks=declared.ranks or (),
+        dtypes=declared.dtypes or ("float32", "float64"),
+        devices=declared.devices or ("cpu", "cuda"),
+        abilities=frozenset({"gradients", "gradient_subsets", "running_statistics", "evaluation"} | affine),
+        eps=eps,
+        momentum=momentum,
+        algorithm=declared.algorithm,
+    )
+    draft = Implementation(
+        name,
+        declared.dialect or "torch",
+        "the target" if declared.dialect else "the adapter",
+        leave_out(promises, without),
+        _Maker(function, roles, bound | arguments),
+        TORCH,
+    )
+    base = Structure(3, 2, "float32", "cpu", 1e-5 if eps is None else eps, 0.1 if momentum is None else momentum)
+    return complete(draft, base, Unproven(), lambda _: name)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes layers for a function whose parameter for each role is `roles[role]`, "" where it has none."""
 
     function: Callable[..., Any]
-    keywords: dict[str, str]
+    roles: dict[str, str]
     arguments: dict[str, Any]
-    tensors: dict[str, torch.Tensor]
-    device: str
 
-    def run(self, x: Array, *, training: bool, grad: Grad = NONE) -> TorchPass:
-        def call(leaf: torch.Tensor) -> object:
-            held = {self.keywords[name]: tensor for name, tensor in self.tensors.items()}
-            return self.function(leaf, **held, **self.arguments, **{self.keywords["training"]: training})
+    def __call__(self, structure: Structure) -> Layer:
+        native = {"dtype": TORCH.native_dtype(structure.dtype), "device": structure.device}
+        ones, zeros = (functools.partial(make, structure.channels, **native) for make in (torch.ones, torch.zeros))
+        holder = SimpleNamespace(gamma=ones(), beta=zeros(), running_mean=zeros(), running_var=ones())
+        settings = {"eps": structure.eps, "momentum": structure.momentum}
 
-        return run_torch(call, x, self.device, grad, self.tensors["gamma"], self.tensors["beta"])
+        def call(x: Tensor, training: bool) -> Any:
+            values = {**vars(holder), **settings, "x": x, "training": training}
+            named = {name: values[role] for role, name in self.roles.items() if name}
+            return self.function(**named | self.arguments)
 
-    def state(self) -> State:
-        return State(**{name: to_array(tensor) for name, tensor in self.tensors.items()})
-
-    def load(self, state: State) -> None:
-        for name in HELD:
-            value = getattr(state, name)
-            if value is not None:
-                self.tensors[name] = to_tensor(value, self.device)
-
-    def describe(self, what: Literal["running_mean", "running_var"]) -> Description | None:
-        return describe_tensor(self.tensors[what])
-
-
-def adapt_function(function: Callable[..., Any], arguments: dict[str, Any]) -> Adapted:
-    """The implementation of a function. Raises TargetError where a parameter has no name that is known."""
-    parameters = inspect.signature(function).parameters
-    keywords = {"running_mean": "running_mean", "running_var": "running_var"}
-    for what, names in ALIASES.items():
-        found = next((name for name in names if name in parameters), None)
-        if found is None:
-            raise TargetError(
-                f"the function has no parameter for {what}: one of {', '.join(names)} is needed, as in"
-                " f(x, running_mean, running_var, weight, bias, training, momentum, eps)"
-            )
-        keywords[what] = found
-    unknown = [key for key in arguments if key not in parameters]
-    if unknown:
-        raise TargetError(f"the function takes no argument {unknown[0]!r}: it takes {', '.join(parameters)}")
-
-    def make(structure: Structure) -> Layer:
-        dtype, device = TORCH_DTYPES[structure.dtype], structure.device
-        fills = {"gamma": 1.0, "beta": 0.0, "running_mean": 0.0, "running_var": 1.0}
-        tensors = {name: torch.full((structure.channels,), v, dtype=dtype, device=device) for name, v in fills.items()}
-        given = {keywords["momentum"]: structure.momentum, keywords["eps"]: structure.eps, **arguments}
-        return FunctionLayer(function, keywords, given, tensors, device)
-
-    abilities = frozenset({"gradients", "running_statistics", "evaluation", "affine", "gradient_subsets"})
-    fixed = [float(arguments[keywords[what]]) if keywords[what] in arguments else None for what in ("eps", "momentum")]
-    promises = Promises((), ("float32", "float64"), ("cpu", "cuda"), abilities, fixed[0], fixed[1])
-    return Adapted(promises, make, lambda: list(torch_devices()), torch_environment)
+        return TorchLayer(holder, NAMES, structure.device, call)

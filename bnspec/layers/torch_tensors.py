@@ -1,78 +1,77 @@
-"""Arrays to tensors and back: values are copied, strides are kept, and memory is never shared with a case."""
+"""Arrays to tensors and back, and what torch has on this machine."""
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from bnspec.layers.protocol import Array, Description, SubjectError
-
-TORCH_DTYPES: dict[str, torch.dtype] = {
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-    "float32": torch.float32,
-    "float64": torch.float64,
-}
+from bnspec.layers.adapter import Names
+from bnspec.layers.protocol import Array, Description, as_dtype
+from bnspec.layers.strides import copy_layout, lies_plainly
 
 
-def to_tensor(a: Array, device: str) -> torch.Tensor:
-    """A fresh tensor with the values and the strides of `a`; axes of stride 0 stay expanded."""
-    steps = tuple(stride // a.itemsize for stride in a.strides)
-    if a.size and any(step == 0 and n > 1 for step, n in zip(steps, a.shape, strict=True)):
-        held = a[tuple(slice(0, 1) if step == 0 else slice(None) for step in steps)]
-        return _from_numpy(np.ascontiguousarray(held)).to(device).expand(a.shape)
-    values = _from_numpy(np.array(a, order="C"))
-    if a.flags.c_contiguous:
-        return values.to(device)
-    extent = 1 + sum((n - 1) * step for n, step in zip(a.shape, steps, strict=True))
-    buffer = torch.zeros(extent, dtype=values.dtype, device=device).as_strided(a.shape, steps)
-    return buffer.copy_(values)
+def to_tensor(values: Array, device: str = "cpu") -> Tensor:
+    """A fresh tensor with the values, the strides and the offset of an array, sharing no memory with it."""
+    if lies_plainly(values):
+        return _adopt(values.copy()).to(device)
+    laid = copy_layout(values)
+    return _adopt(laid.buffer).to(device).as_strided(values.shape, laid.strides, laid.offset)
 
 
-def _from_numpy(a: Array) -> torch.Tensor:
-    if a.dtype.name == "bfloat16":
-        return torch.from_numpy(a.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(a)
+def to_array(tensor: Tensor) -> Array:
+    """A row-major copy of a tensor's values. bfloat16, which NumPy lacks, is ml_dtypes' own."""
+    values = tensor.detach()
+    if values.dtype is torch.bfloat16:
+        return np.array(values.view(torch.int16).cpu().numpy(), order="C").view(as_dtype("bfloat16"))
+    return np.array(values.cpu().numpy(), order="C")
 
 
-def to_array(tensor: torch.Tensor) -> Array:
-    """A copy of a tensor's values as they are now."""
-    held = tensor.detach().cpu()
-    if held.dtype is torch.bfloat16:
-        import ml_dtypes
-
-        return held.contiguous().view(torch.int16).numpy().copy().view(ml_dtypes.bfloat16)
-    return np.array(held.numpy(), order="C")
+def describe_tensor(tensor: Tensor) -> Description:
+    """`holds_graph` is true of a tensor that a backward would reach."""
+    name = str(tensor.dtype).removeprefix("torch.")
+    return Description(name, str(tensor.device), tuple(tensor.shape), tuple(tensor.stride()), tensor.requires_grad)
 
 
-def describe_tensor(tensor: torch.Tensor) -> Description:
-    return Description(
-        str(tensor.dtype).removeprefix("torch."),
-        str(tensor.device),
-        tuple(tensor.shape),
-        tuple(tensor.stride()),
-        bool(tensor.requires_grad),
-    )
+def _adopt(values: Array) -> Tensor:
+    """A tensor on the memory of an array that nobody else holds."""
+    if values.dtype == as_dtype("bfloat16"):
+        return torch.from_numpy(values.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(values)
 
 
-def require_tensor(value: Any, stage: Any, what: str) -> torch.Tensor:
-    """`value` if it is a tensor; else SubjectError, which says what came instead."""
-    if not isinstance(value, torch.Tensor):
-        raise SubjectError(stage, f"{what} is a {type(value).__name__}, wanted a torch.Tensor")
-    return value
+class Torch:
+    """torch, as adapters need it."""
+
+    array = Tensor
+    array_name = "torch.Tensor"
+
+    def native_dtype(self, name: str) -> torch.dtype:
+        return getattr(torch, name)  # type: ignore[no-any-return]
+
+    def convert(self, subject: Any, names: Names, dtype: str | None, device: str | None) -> Any:
+        """Modules by their own `to`; in other objects each tensor is replaced by a leaf."""
+        native = None if dtype is None else self.native_dtype(dtype)
+        if isinstance(subject, nn.Module):
+            return subject.to(device=device, dtype=native)
+        for name in names.arrays:
+            tensor = getattr(subject, name, None)
+            if isinstance(tensor, Tensor):
+                converted = tensor.detach().to(device=device, dtype=native)
+                setattr(subject, name, converted.requires_grad_(tensor.requires_grad))
+        return subject
+
+    def devices(self) -> list[str]:
+        cuda = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+        return ["cpu", *(f"cuda:{index}" for index in cuda)]
+
+    def environment(self) -> dict[str, str]:
+        found = {"numpy": np.__version__, "torch": str(torch.__version__), "threads": str(torch.get_num_threads())}
+        for device in self.devices()[1:]:
+            found |= {"cuda": str(torch.version.cuda), device: torch.cuda.get_device_name(device)}
+        return found
 
 
-@cache
-def torch_devices() -> tuple[str, ...]:
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return ("cpu", *(f"cuda:{i}" for i in range(count)))
-
-
-def torch_environment() -> dict[str, str]:
-    found = {"torch": torch.__version__, "numpy": np.__version__, "torch threads": str(torch.get_num_threads())}
-    for device in torch_devices()[1:]:
-        found[device] = torch.cuda.get_device_name(device)
-    return found
+TORCH = Torch()

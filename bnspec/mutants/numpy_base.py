@@ -25,13 +25,16 @@ def from_rows(values: Array, like: Array) -> Array:
 
 @dataclass(frozen=True)
 class Cache:
-    """What a forward keeps for its backward: xhat as (C, m), the rest per channel as (C, 1)."""
+    """What a forward keeps for its backward: xhat as (C, m), the rest per channel as (C, 1).
+
+    `coupled` says whether mean and rstd are functions of x.
+    """
 
     xhat: Array
     mean: Array
     rstd: Array
     gamma: Array
-    training: bool
+    coupled: bool
 
 
 class BatchNorm:
@@ -55,14 +58,15 @@ class BatchNorm:
         """y in the shape and dtype of x; in training the running statistics are updated."""
         self.check(x)
         values = to_rows(x)
-        if self.training:
+        coupled = self.training and x.size > 0  # an empty batch has no statistics
+        if coupled:
             mean, var = self.statistics(values)
             self.update(mean, var, values.shape[1])
         else:
             mean, var = self.evaluation_statistics(values)
         rstd = self.rstd(var)
         xhat = (values - mean[:, None]) * rstd[:, None]
-        self.cache = Cache(xhat, mean[:, None], rstd[:, None], self.gamma[:, None].copy(), self.training)
+        self.cache = Cache(xhat, mean[:, None], rstd[:, None], self.gamma[:, None].copy(), coupled)
         return from_rows(self.scale_and_shift(xhat), x)
 
     def __call__(self, x: Array) -> Array:
@@ -74,7 +78,7 @@ class BatchNorm:
             raise ValueError(f"expected (N, {channels}, ...) of rank 2 to 5, got {x.shape}")
         if x.dtype.kind in "biuc":
             raise TypeError(f"expected a floating-point batch, got {x.dtype}")
-        if self.training and x.size <= channels:
+        if self.training and x.size == channels:
             raise ValueError(f"expected more than one value per channel in training, got {x.shape}")
 
     def statistics(self, values: Array) -> tuple[Array, Array]:
@@ -125,7 +129,7 @@ class BatchNorm:
 
     def dx(self, g: Array, cache: Cache) -> Array:
         scale = cache.gamma * cache.rstd
-        if not cache.training:
+        if not cache.coupled:
             return np.asarray(g * scale)
         along_xhat = self.total(g * cache.xhat) / self.divisor(g)
         return np.asarray((g - self.total(g)[:, None] / g.shape[1] - cache.xhat * along_xhat[:, None]) * scale)

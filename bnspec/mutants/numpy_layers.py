@@ -94,7 +94,7 @@ class DbetaAveraged(BatchNorm):
 class DgammaOfRawXInEvaluation(BatchNorm):
     def sum_dgamma(self, g: Array, cache: Cache) -> Array:
         dgamma = super().sum_dgamma(g, cache)
-        return dgamma if cache.training else dgamma + (cache.mean * cache.rstd)[:, 0] * self.total(g)
+        return dgamma if cache.coupled else dgamma + (cache.mean * cache.rstd)[:, 0] * self.total(g)
 
 
 class EvalBackwardReadsSaved(BatchNorm):
@@ -102,7 +102,7 @@ class EvalBackwardReadsSaved(BatchNorm):
 
     def forward(self, x: Array) -> Array:
         y = super().forward(x)
-        if self.training:
+        if self.cache.coupled:
             self.saved_rstd = self.cache.rstd
         return y
 

@@ -61,14 +61,14 @@ class SequentialSums(BatchNorm):
     """Every sum from the first value to the last, one addition after the other."""
 
     def total(self, values: Array) -> Array:
-        return np.asarray(np.cumsum(values, axis=1)[:, -1])
+        return np.asarray(np.cumsum(values, axis=1)[:, -1:].sum(axis=1))
 
 
 class ReversedSums(BatchNorm):
     """Every sum from the last value to the first."""
 
     def total(self, values: Array) -> Array:
-        return np.asarray(np.cumsum(values[:, ::-1], axis=1)[:, -1])
+        return np.asarray(np.cumsum(values[:, ::-1], axis=1)[:, -1:].sum(axis=1))
 
 
 class Increments(BatchNorm):

@@ -13,7 +13,7 @@ class Mutant:
     """A wrong layer, a step away from a right one.
 
     `source` is a public thread (owner/repository#number) or says how the mistake comes about; `target` is
-    `module:attribute`; `clauses` are ids that must refuse it; `ranks` are those at which it is wrong.
+    `module:attribute`; `clauses` are those that must refuse it, whatever others do; `ranks` those at which it is wrong.
     """
 
     id: str

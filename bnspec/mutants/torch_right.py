@@ -66,7 +66,7 @@ class ShiftedByFirst(HandBackward):
     """One pass over the distances from each channel's first value."""
 
     def statistics(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        shift = values[:, 0]
+        shift = values[:, :1].sum(1)  # an empty batch has no first value
         distance = values - shift[:, None]
         mean = distance.mean(1)
         return shift + mean, (distance.square().mean(1) - mean.square()).clamp(min=0)

@@ -1,0 +1,118 @@
+"""The certificate as a person reads it: the verdict first by its failures, then a line a clause, then one table."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterator
+
+from bnspec import __version__
+from bnspec.certificate.merge import describe_ratio
+from bnspec.certificate.model import Certificate, ClauseReport, TargetReport
+from bnspec.spec.clauses import CLAUSES
+
+FAILED = ("fail", "crashed")
+LABELS = {"pass": "pass", "fail": "FAIL", "crashed": "FAIL", "vacuous": "too few", "not-run": "NOT RUN", "skip": "skip"}
+
+
+def render(certificate: Certificate) -> str:
+    """All reports, and for several targets one table at the end."""
+    parts = ["\n".join(_render_target(report)) for report in certificate.targets]
+    if len(parts) > 1:
+        parts.append("\n".join(render_table(certificate)))
+    return "\n\n".join(parts)
+
+
+def _render_target(report: TargetReport) -> Iterator[str]:
+    scope = report.scope
+    yield (
+        f"bnspec {__version__}  spec {report.spec_version}  {report.target}{_render_arguments(report)}"
+        f"  profile {report.profile}  seed {report.seed}"
+    )
+    yield f"  dialect {report.dialect} ({report.dialect_source}); {_list(scope, 'dtypes')}; ranks {_list(scope, 'ranks')}; {_list(scope, 'devices')}"
+    failures = [clause for clause in report.clauses if clause.outcome in FAILED]
+    for clause in sorted(failures, key=lambda c: c.level != "MUST"):
+        yield ""
+        yield from render_failure(clause, report)
+    if failures:
+        yield ""
+    for note in report.notes:
+        yield from _wrap(f"In short: {note}.", "  ")
+        yield ""
+    for clause in report.clauses:
+        if clause.status != "planned":
+            yield _render_line(clause)
+    planned = sum(clause.status == "planned" for clause in report.clauses)
+    yield f"  and {planned} clauses are planned and not yet checked (`bnspec spec` lists them)"
+    absent = _list(scope, "devices_not_there")
+    if absent:
+        yield f"  NOT RUN on {absent}: there is no such device here"
+    yield ""
+    yield render_verdict(report)
+
+
+def render_verdict(report: TargetReport) -> str:
+    """The line that is quoted: verdict, dialect, what was left out, and how much ran."""
+    judged = [clause for clause in report.clauses if clause.outcome in ("pass", *FAILED, "vacuous")]
+    executed = sum(clause.executed for clause in judged)
+    without = f", without {_list(report.scope, 'without')}" if report.scope["without"] else ""
+    only = f", in {_list(report.scope, 'clauses')} alone" if report.scope["clauses"] else ""
+    failed = [clause.id for clause in judged if clause.outcome in FAILED]
+    lacking = [c.id for c in report.clauses if c.status == "active" and c.outcome in ("vacuous", "not-run")]
+    reason = ""
+    if failed:
+        reason = f": {len(failed)} of {len(judged)} clauses fail ({' '.join(failed)})"
+    elif report.verdict == "incomplete":
+        reason = f": too little was judged of {' '.join(lacking) or 'everything'}"
+    verb = {"conforms": "CONFORMS to", "does not conform": "DOES NOT CONFORM to", "incomplete": "INCOMPLETE for"}
+    return (
+        f"{report.target} {verb[report.verdict]} {report.dialect}{without}{only}{reason}"
+        f" - {len(judged)} clauses, {executed} judgements, {report.duration_s:.1f} s"
+    )
+
+
+def render_failure(clause: ClauseReport, report: TargetReport) -> Iterator[str]:
+    """One message a failure: clause, statement, got and wanted, how far off, and how to run it again."""
+    row = CLAUSES[clause.id]
+    yield f"  {clause.level} {clause.id} FAILS: {row.title}"
+    yield from _wrap(row.statement, "      ")
+    yield from _wrap(clause.why or "", "    ")
+    if clause.worst_ratio is not None:
+        off = describe_ratio(clause.worst_ratio)
+        yield f"    off by {off}" + ("" if off == "no bound" else " bounds at worst") + f"; {clause.executed} cases ran"
+    dialect = f" --dialect {report.dialect}" if report.dialect_source == "asked for" else ""
+    yield f"    again: bnspec certify {report.target}{_render_arguments(report)}{dialect} --clause {clause.id} --case '{clause.case}'"
+
+
+def _render_line(clause: ClauseReport) -> str:
+    line = f"  {clause.id:4} {clause.level:6} {LABELS[clause.outcome]:8}"
+    if clause.executed:
+        line += f"{clause.executed:7} cases {clause.informative:7} informative   worst {describe_ratio(clause.worst_ratio)}"
+    if clause.why and clause.outcome not in FAILED:
+        line += f"  {clause.why}"
+    return line
+
+
+def render_table(certificate: Certificate) -> Iterator[str]:
+    width = max(len(report.target) for report in certificate.targets)
+    for report in certificate.targets:
+        judged = [c for c in report.clauses if c.outcome in ("pass", *FAILED, "vacuous")]
+        failed = " ".join(c.id for c in judged if c.outcome in FAILED)
+        yield (
+            f"  {report.target:{width}}  {report.verdict:16}  {report.dialect:10}  {len(judged):3} clauses"
+            f"  {sum(c.executed for c in judged):7} judgements  {report.duration_s:6.1f} s  {failed}"
+        ).rstrip()
+
+
+def _render_arguments(report: TargetReport) -> str:
+    return "".join(f" --arg {key}={value!r}" for key, value in report.args.items())
+
+
+def _list(scope: dict[str, object], key: str) -> str:
+    value = scope[key]
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _wrap(text: str, indent: str) -> list[str]:
+    width = min(shutil.get_terminal_size().columns, 120)
+    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False)

@@ -1,0 +1,203 @@
+"""The command line. Heavy imports wait until a command needs them: help and the specification start at once."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bnspec import __version__
+from bnspec.spec.clauses import CLAUSES, FAMILIES, LEVELS, NOTATION, SPEC_VERSION, UnknownClause, find_clause
+
+if TYPE_CHECKING:
+    from bnspec.certificate.model import TargetReport
+    from bnspec.engine.plan import Request
+
+EXIT_HELP = "exit codes: 0 conforms, 1 does not conform, 2 wrong usage, 3 incomplete, 4 a fault of bnspec, 130 interrupted"
+TARGET_HELP = "package.module:attribute, path/to/file.py:attribute or reference:NAME (numpy, torch, seed)"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    options = build_parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except KeyboardInterrupt:
+        print("bnspec: interrupted; nothing was certified", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:  # whatever else escapes is a fault of the suite, and must not look like a verdict
+        if _is_usage(error):
+            print(f"bnspec: {error}", file=sys.stderr)
+            return 2
+        traceback.print_exc()
+        print("bnspec: this is a fault of bnspec, not of the target; please report it with the lines above", file=sys.stderr)
+        return 4
+    return code
+
+
+def _is_usage(error: Exception) -> bool:
+    from bnspec.cases.case import AddressError
+    from bnspec.engine.plan import UsageError
+    from bnspec.layers.target import TargetError
+
+    return isinstance(error, TargetError | UsageError | AddressError | UnknownClause)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bnspec", description="Is this batch normalization right?", epilog=EXIT_HELP)
+    parser.add_argument("--version", action="version", version=f"bnspec {__version__} (spec {SPEC_VERSION})")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    certify = commands.add_parser("certify", help="certify targets against the specification", epilog=EXIT_HELP)
+    certify.add_argument("targets", nargs="+", metavar="TARGET", help=TARGET_HELP)
+    certify.add_argument("--arg", action="append", default=[], metavar="KEY=VALUE",
+                         help="a constructor argument, as a Python literal; may be repeated")  # fmt: skip
+    certify.add_argument("--dialect", metavar="NAME", help="the conventions to judge by (default: the target's own, else torch)")
+    certify.add_argument("--profile", default="standard", help="smoke, standard (default) or thorough")
+    certify.add_argument("--seed", type=int, default=0, help="another seed draws other cases (default 0)")
+    certify.add_argument("--device", nargs="+", default=[], metavar="DEVICE", help="cpu, cuda, cuda:0 or all (default)")
+    certify.add_argument("--dtype", nargs="+", default=[], metavar="DTYPE", help="float32, float64 (default: all promised)")
+    certify.add_argument("--without", nargs="+", default=[], metavar="ABILITY",
+                         help="leave out what the target does not offer, such as gradients; the verdict says so")  # fmt: skip
+    certify.add_argument("--clause", nargs="+", default=[], metavar="ID", help="judge these clauses alone")
+    certify.add_argument("--case", metavar="ADDRESS", help="run one case again, by the address that a failure prints")
+    certify.add_argument("--strict", action="store_true", help="SHOULD clauses decide too")
+    certify.add_argument("--fail-fast", action="store_true", help="stop at the first failure, and do not shrink it")
+    certify.add_argument("--json", metavar="FILE", help="write the certificate as JSON")
+    certify.add_argument("-n", type=int, default=1, metavar="WORKERS", help="run in so many processes (default 1)")
+    certify.set_defaults(run=_certify)
+
+    spec = commands.add_parser("spec", help="print the specification, or one clause of it")
+    spec.add_argument("clause", nargs="?", metavar="CLAUSE", help="an id, such as F3")
+    spec.set_defaults(run=_print_spec)
+    return parser
+
+
+def _certify(options: argparse.Namespace) -> int:
+    from bnspec.certificate.model import Certificate
+    from bnspec.certificate.terminal import render
+    from bnspec.engine.plan import Request, UsageError, check_request
+    from bnspec.layers.target import TargetError, parse_arguments
+
+    request = Request(
+        options.dialect, options.profile, options.seed, tuple(options.device), tuple(options.dtype),
+        tuple(options.without), tuple(options.clause), options.strict, options.fail_fast,
+    )  # fmt: skip
+    check_request(request)
+    if options.n < 1:
+        raise UsageError(f"-n {options.n}: give the number of worker processes, from 1 on")
+    arguments = parse_arguments(options.arg)
+    _check_writable(options.json)
+    if options.case:
+        return _rerun(options, request, arguments)
+    reports, usage_errors = [], 0
+    for text in options.targets:
+        try:
+            report = _certify_one(text, request, arguments, options.n)
+        except (TargetError, UsageError) as error:
+            print(f"bnspec: {error}", file=sys.stderr)
+            usage_errors += 1
+            continue
+        reports.append(report)
+        print(render(Certificate((report,))), end="\n\n" if len(options.targets) > 1 else "\n", flush=True)
+    certificate = Certificate(tuple(reports))
+    if len(reports) > 1:
+        from bnspec.certificate.terminal import render_table
+
+        print("\n".join(render_table(certificate)))
+    if options.json and reports:
+        Path(options.json).write_text(certificate.to_json(), encoding="utf-8")
+    return 2 if usage_errors else certificate.exit_code
+
+
+def _certify_one(text: str, request: Request, arguments: dict[str, Any], workers: int) -> TargetReport:
+    from bnspec.api import make_subject
+    from bnspec.engine.parallel import Workers
+    from bnspec.engine.run import certify_subject, run_here
+    from bnspec.layers.target import load_target
+
+    subject, source = make_subject(load_target(text).obj, request, arguments)
+    runner = run_here if workers == 1 else Workers(workers, text, arguments, request)
+    return certify_subject(subject, request, text, arguments, source, runner)
+
+
+def _rerun(options: argparse.Namespace, request: Request, arguments: dict[str, Any]) -> int:
+    """Print what each clause says to one case. Exit 1 if one fails; there is no verdict."""
+    from bnspec.api import make_subject
+    from bnspec.certificate.merge import describe_ratio
+    from bnspec.engine.plan import UsageError
+    from bnspec.engine.rerun import rerun_case
+    from bnspec.layers.target import load_target
+
+    if len(options.targets) != 1:
+        raise UsageError("--case runs one case of one target: name a single target")
+    subject, _ = make_subject(load_target(options.targets[0]).obj, request, arguments)
+    failed = False
+    for clause, judged in rerun_case(subject, request, options.case).items():
+        failed |= judged.failed
+        word = "FAIL" if judged.failed else "nothing to compare" if judged.ratio is None else "pass"
+        print(f"{clause:4} {word}  {describe_ratio(judged.ratio)} bounds")
+        if judged.failed:
+            where = f" at {judged.where}" if judged.where else ""
+            print(f"     {judged.quantity}: got {judged.got}, wanted {judged.wanted}{where}")
+    return int(failed)
+
+
+def _check_writable(file: str | None) -> None:
+    """Refuse an output file that cannot be written before anything runs; an existing one is left as it is."""
+    from bnspec.engine.plan import UsageError
+
+    if file is None:
+        return
+    try:
+        with Path(file).open("a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise UsageError(f"--json {file}: cannot be written ({error.strerror}); name a file in a folder that can") from None
+
+
+def _print_spec(options: argparse.Namespace) -> int:
+    if options.clause:
+        _print_clause(options.clause)
+        return 0
+    print(f"The specification of batch norm, version {SPEC_VERSION}\n\n{NOTATION}\n")
+    for level, meaning in LEVELS.items():
+        print(f"{level} {meaning}.")
+    for family, title in FAMILIES.items():
+        print(f"\n{family}. {title}")
+        for clause in CLAUSES.values():
+            if clause.family == family:
+                status = "" if clause.status == "active" else f" ({clause.status})"
+                print(f"  {clause.id:4} {clause.level:6} {clause.title}{status}")
+    return 0
+
+
+def _print_clause(name: str) -> None:
+    clause = find_clause(name)
+    diagnostic = ", diagnostic" if clause.diagnostic else ""
+    print(f"{clause.id}  {clause.title}\n")
+    rows = {
+        "statement": clause.statement,
+        "why": clause.why,
+        "bound": clause.bound,
+        "source": clause.source,
+        "level": f"{clause.level}: {LEVELS[clause.level]}{diagnostic}",
+        "status": clause.status + (": not yet checked" if clause.status == "planned" else ""),
+        "needs": ", ".join(clause.needs) or "nothing beyond a training forward",
+        "informative": "at least {} cases at smoke, {} at standard, {} at thorough, in each dtype on each device".format(
+            *clause.informative
+        ),
+    }
+    for key, text in rows.items():
+        print(textwrap.fill(text, 110, initial_indent=f"  {key:12}", subsequent_indent=" " * 14))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""Why a subject fails: another dialect, or a known mistake. Explanations are words beside a verdict and never change it."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+
+from bnspec.cases.case import Case, parse_address
+from bnspec.engine.judging import Finding, judge_case
+from bnspec.engine.subject import Subject
+from bnspec.layers.protocol import SubjectError
+from bnspec.spec.dialects import DIALECTS, FIELDS, Dialect
+
+FIELDS_THAT_SHOW = ("normalises_with", "stores", "momentum_weighs", "average", "constants")
+"""The fields of a dialect on which a training pass depends."""
+QUANTITIES = ("running_var", "running_mean", "dgamma", "dbeta", "dx", "y")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """`dialect` holds at most one sentence; `mistakes` one clause-by-clause."""
+
+    dialect: tuple[str, ...] = ()
+    mistakes: dict[str, str] = field(default_factory=dict)
+
+
+def explain(subject: Subject, findings: Mapping[str, Finding]) -> Explanation:
+    """Compare what failed with other dialects, then with known mistakes."""
+    numbers = {clause: f for clause, f in findings.items() if math.isfinite(f.ratio)}
+    if not numbers:
+        return Explanation()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sentence = _find_dialect(subject, numbers)
+        mistakes = {clause: words for clause, f in numbers.items() if (words := _find_mistake(subject, f)) is not None}
+    return Explanation(() if sentence is None else (sentence,), mistakes)
+
+
+def _find_dialect(subject: Subject, findings: Mapping[str, Finding]) -> str | None:
+    """A sentence, if one other combination of conventions makes every finding disappear."""
+    own = subject.dialect
+    combinations: dict[tuple[object, ...], list[Dialect]] = {}
+    for dialect in DIALECTS.values():
+        values = tuple(getattr(dialect, name) for name in FIELDS_THAT_SHOW)
+        if dialect.training_statistics == "batch" and "nothing" not in values:
+            combinations.setdefault(values, []).append(dialect)
+    combinations.pop(tuple(getattr(own, name) for name in FIELDS_THAT_SHOW), None)
+
+    def changed(values: tuple[object, ...]) -> list[str]:
+        return [name for name, value in zip(FIELDS_THAT_SHOW, values, strict=True) if value != getattr(own, name)]
+
+    for values in sorted(combinations, key=lambda v: len(changed(v))):
+        other = replace(subject, dialect=combinations[values][0])
+        if all(_agrees(other, finding) for finding in findings.values()):
+            fields = changed(values)
+            words = " and ".join(
+                f"`{name}` ({FIELDS[name]}) is {getattr(combinations[values][0], name)!r} instead of {getattr(own, name)!r}"
+                for name in fields
+            )
+            names = [dialect.name for dialect in combinations[values]]
+            return (
+                f"it follows another dialect than {own.name}: {words}, as in {', '.join(names[:3])};"
+                f" if that is meant, certify it with --dialect {names[0]}"
+            )
+    return None
+
+
+def _agrees(subject: Subject, finding: Finding) -> bool:
+    case = parse_address(finding.case)
+    judged = judge_case(subject, case, finding.device, (finding.clause,)).get(finding.clause)
+    return judged is not None and judged.ratio is not None and not judged.failed
+
+
+def _find_mistake(subject: Subject, finding: Finding) -> str | None:
+    """The known mistake behind a finding, looked for in a telling training pass, then in the finding's own case."""
+    quantity = next((q for q in QUANTITIES if finding.quantity.startswith(q)), None)
+    if quantity is None:
+        return None
+    mistakes = import_module("bnspec.conformance.mistakes")
+    training = import_module("bnspec.conformance.experiments.training")
+    acting = import_module("bnspec.conformance.acting")
+    for case in _telling_cases(subject, finding):
+        try:
+            record = training.act_training(acting.Stage(subject, case, finding.device))
+            words: str | None = mistakes.recognise(record, quantity)
+        except SubjectError:
+            continue
+        if words is not None:
+            return words
+    return None
+
+
+def _telling_cases(subject: Subject, finding: Finding) -> list[Case]:
+    own = parse_address(finding.case)
+    rank = max(subject.promises.ranks)
+    channels = subject.promises.channels or 3
+    shape = (5, channels, *[2, 4, 3][: rank - 2])
+    telling = Case("training", own.dtype, shape, own.eps, 0.3 if own.momentum is None else own.momentum, seed=1)
+    if subject.promises.eps is None:
+        telling = replace(telling, eps=0.1)
+    if subject.promises.momentum is None:
+        telling = replace(telling, momentum=0.3)
+    return [telling, own] if own.experiment == "training" else [telling]

@@ -1,0 +1,63 @@
+"""Blocks shared between processes that judge the same targets: each is run once, by whoever comes first."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bnspec.engine.blocks import Block, BlockResult, run_block
+from bnspec.engine.judging import experiments
+from bnspec.engine.plan import Plan
+from bnspec.engine.subject import Subject
+
+PATIENCE_S = 900.0
+"""How long another process may hold a block before it is taken for dead."""
+
+
+@dataclass(frozen=True)
+class SharedBlocks:
+    """A runner over a folder of this session. `key` tells apart what is judged: target, arguments and request."""
+
+    folder: Path
+    key: str
+
+    def __call__(self, subject: Subject, plan: Plan, blocks: list[Block]) -> Iterator[BlockResult]:
+        """The results in the order of the blocks. What nobody has begun is run here; what others hold is awaited."""
+        due = [block for block in blocks if subject.offers(*experiments()[block.experiment].needs)]
+        for block in due:
+            if not self._done(block).exists() and self._claim(block):
+                self._run(subject, plan, block)
+        for block in due:
+            yield self._await(subject, plan, block)
+
+    def _done(self, block: Block) -> Path:
+        text = f"{self.key}/{block}"
+        return self.folder / hashlib.sha256(text.encode()).hexdigest()
+
+    def _claim(self, block: Block) -> bool:
+        try:
+            self._done(block).with_suffix(".claim").touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    def _run(self, subject: Subject, plan: Plan, block: Block) -> None:
+        result = run_block(subject, block, plan.seed, plan.clauses)
+        done = self._done(block)
+        half = done.with_suffix(f".{os.getpid()}")
+        half.write_bytes(pickle.dumps(result))
+        half.replace(done)  # a reader sees a whole result or none
+
+    def _await(self, subject: Subject, plan: Plan, block: Block) -> BlockResult:
+        done, began = self._done(block), time.monotonic()
+        while not done.exists():
+            if time.monotonic() - began > PATIENCE_S:
+                self._run(subject, plan, block)
+            time.sleep(0.005)
+        result: BlockResult = pickle.loads(done.read_bytes())
+        return result

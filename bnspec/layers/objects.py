@@ -1,0 +1,188 @@
+"""Targets that are layers, or make layers: objects that hold their parameters and buffers as attributes."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import math
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from bnspec.layers.adapter import Adapter, read_attribute
+from bnspec.layers.construction import Source, Template, read_construction
+from bnspec.layers.declarations import Declarations, check_abilities, fix_setting, read_declarations, read_number
+from bnspec.layers.implementation import Implementation, Unproven, complete, leave_out
+from bnspec.layers.promises import Promises
+from bnspec.layers.protocol import Layer, Structure, SubjectError, calling
+from bnspec.layers.target import TargetError
+
+TRIAL_CHANNELS = (3, 4, 8)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A known shape in words, the module that holds its `ADAPTER`, and the library without which it cannot occur."""
+
+    module: str
+    library: str
+    words: str
+
+
+SHAPES = (
+    Shape(
+        "bnspec.layers.torch_modules",
+        "torch",
+        "a torch layer with weight, bias, running_mean, running_var, as torch.nn.BatchNorm1d",
+    ),
+    Shape("bnspec.layers.torch_seed", "torch", "a torch layer with gamma, beta, running_mean, running_var"),
+    Shape("bnspec.layers.numpy_teaching", "numpy", "a NumPy layer with these names, and backward(dy)"),
+)
+FUNCTION_SHAPE = "a function with the parameters of torch.nn.functional.batch_norm"
+
+
+def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str]) -> Implementation:
+    """An implementation from a class, a factory or an instance. Raises TargetError."""
+    source = _find_source(obj, arguments)
+    base, subject = _build_trial(source)
+    declared = read_declarations(obj, subject)
+    without = check_abilities(without, "--without") | set(declared.without)
+    adapter = _find_adapter(source.name, subject, without)
+    promises = leave_out(_promise(source, adapter, subject, declared), without)
+    base = Structure(
+        promises.channels or base.channels,
+        base.rank,
+        base.dtype,
+        base.device,
+        promises.eps if promises.eps is not None else base.eps,
+        promises.momentum if promises.momentum is not None else base.momentum,
+    )
+    offers = promises.abilities
+    draft = Implementation(
+        source.name,
+        declared.dialect or adapter.dialect,
+        "the target" if declared.dialect else "the adapter" if adapter.dialect else "",
+        promises,
+        _Maker(source, adapter),
+        adapter.framework,
+    )
+    free = source.takes("momentum") and promises.momentum is None and "running_statistics" in offers
+    unproven = Unproven(
+        () if declared.dtypes or source.takes("dtype") else adapter.probed_dtypes,
+        free and "cumulative" not in offers | without,
+    )
+    return complete(draft, base, unproven, source.tell)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Builds the subject's layer and wraps it; what the constructor does not take is converted afterwards."""
+
+    source: Source
+    adapter: Adapter
+
+    def __call__(self, structure: Structure) -> Layer:
+        framework, native = self.adapter.framework, {}
+        dtype: str | None = structure.dtype
+        device: str | None = structure.device
+        if self.source.takes("dtype"):
+            native["dtype"], dtype = framework.native_dtype(structure.dtype), None
+        if self.source.takes("device"):
+            native["device"], device = structure.device, None
+        subject = self.source.build(structure, **native)
+        if dtype or device:
+            subject = framework.convert(subject, self.adapter.names, dtype, device)
+        return self.adapter.make_layer(subject, structure.device)
+
+
+def _find_source(obj: Any, arguments: dict[str, Any]) -> Source:
+    if isinstance(obj, functools.partial):
+        positional = dict(zip(inspect.signature(obj.func).parameters, obj.args, strict=False))
+        return read_construction(obj.func, positional | obj.keywords | arguments)
+    if inspect.isclass(obj) or inspect.isroutine(obj):
+        return read_construction(obj, arguments)
+    if arguments:
+        kind = type(obj).__qualname__
+        raise TargetError(f"an instance of {kind} takes no arguments: name its class, or leave out --arg")
+    return Template(obj)
+
+
+def _build_trial(source: Source) -> tuple[Structure, Any]:
+    """A first layer of the subject's, to look at, and what it was built for. Raises TargetError."""
+    fixed = source.fixed
+    eps = read_number("eps", fixed.get("eps", 1e-5))
+    momentum = read_number("momentum", fixed["momentum"]) if fixed.get("momentum") is not None else 0.1
+    first: SubjectError | None = None
+    for channels in (fixed["channels"],) if "channels" in fixed else TRIAL_CHANNELS:
+        structure = Structure(channels, 2, "float32", "cpu", eps, momentum)
+        try:
+            with calling("construction"):
+                return structure, source.build(structure)
+        except SubjectError as error:
+            first = first or error
+            told = source.tell(structure)
+        except SystemExit as error:
+            told = source.tell(structure)
+            raise TargetError(f"{told} leaves Python (SystemExit: {error.code}): it must return a layer") from error
+    assert first is not None  # every trial raised
+    raise TargetError(f"{told} cannot be called: it {first.reason}; give the arguments that it needs, --arg NAME=VALUE")
+
+
+def _find_adapter(name: str, subject: Any, without: frozenset[str]) -> Adapter:
+    """The adapter of the first shape that lacks nothing. Raises TargetError that names the nearest."""
+    nearest: tuple[int, str] | None = None
+    for shape in SHAPES:
+        if shape.library in sys.modules:
+            adapter: Adapter = importlib.import_module(shape.module).ADAPTER
+            missing = adapter.find_missing(subject, without)
+            if not missing:
+                return adapter
+            if nearest is None or len(missing) < nearest[0]:
+                nearest = len(missing), f"the nearest is {shape.words}, and missing are: {', '.join(missing)}"
+    known = "; ".join([*(shape.words for shape in SHAPES), FUNCTION_SHAPE])
+    assert nearest is not None  # NumPy, for one, is loaded
+    raise TargetError(
+        f"{name} gives a {type(subject).__qualname__} and has no known shape of a batch norm: {nearest[1]}; add them,"
+        f" or leave out abilities that the layer does not offer, --without ABILITY. Known are: {known}"
+    )
+
+
+def _promise(source: Source, adapter: Adapter, subject: Any, declared: Declarations) -> Promises:
+    """What is declared, what the family promises and what the layer's attributes say. Ranks of () are unknown."""
+    abilities = adapter.offered(subject)
+
+    def fix(what: str) -> float | None:
+        return fix_setting(source.name, what, source.fixed, declared, source.takes(what), subject)
+
+    momentum = fix("momentum") if "running_statistics" in abilities else None
+    if momentum is None and source.takes("momentum") and adapter.cumulative(subject):
+        abilities |= {"cumulative"}
+    if isinstance(source, Template):
+        abilities -= {"initial_state"}  # an instance may have trained already
+    certain = (*adapter.probed_dtypes, *adapter.dtypes) if source.takes("dtype") else adapter.dtypes
+    return Promises(
+        ranks=declared.ranks or adapter.ranks(subject) or (),
+        dtypes=declared.dtypes or certain,
+        devices=declared.devices or adapter.devices,
+        abilities=abilities,
+        eps=fix("eps"),
+        momentum=momentum,
+        channels=_fix_channels(source, adapter, subject),
+        algorithm=declared.algorithm,
+    )
+
+
+def _fix_channels(source: Source, adapter: Adapter, subject: Any) -> int | None:
+    if "channels" in source.fixed:
+        return int(read_number("the number of channels", source.fixed["channels"]))
+    if source.takes("channels"):
+        return None
+    arrays = (read_attribute(subject, name) for name in adapter.names.arrays)
+    try:
+        return next(int(math.prod(array.shape)) for array in arrays if array is not None)
+    except (StopIteration, RuntimeError):
+        raise TargetError(
+            f"the number of channels of {source.name} cannot be read from its attributes:"
+            " name a class or factory that takes it"
+        ) from None

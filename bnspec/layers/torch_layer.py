@@ -1,0 +1,129 @@
+"""A layer whose parameters and buffers are torch tensors, differentiated by autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from bnspec.layers.adapter import Names, set_mode
+from bnspec.layers.protocol import NONE, Array, Description, Grad, Gradients, Stage, State, SubjectError, calling
+from bnspec.layers.torch_tensors import describe_tensor, to_array, to_tensor
+
+Call = Callable[[Tensor, bool], Any]
+
+
+class TorchLayer:
+    """`holder` has the tensors, by the attributes that `names` gives; `call` takes x and the mode."""
+
+    def __init__(self, holder: Any, names: Names, device: str, call: Call) -> None:
+        self._holder, self._names, self._device, self._call = holder, names, device, call
+
+    def run(self, x: Array, *, training: bool, grad: Grad = NONE) -> TorchPass:
+        tensor = to_tensor(x, self._device)
+        with calling("state"):
+            wanted = (
+                tensor.requires_grad_() if grad.x else None,
+                self._ask(self._names.gamma, grad.gamma),
+                self._ask(self._names.beta, grad.beta),
+            )
+        with calling("forward"), torch.set_grad_enabled(grad.recording):
+            y = self._call(tensor, training)
+        return TorchPass(tensor, _check_tensor("forward", "returned", y), wanted, self._device)
+
+    def state(self) -> State:
+        names = self._names
+        with calling("state"):
+            gamma, beta, mean, var = (None if (t := self._read(name)) is None else to_array(t) for name in names.arrays)
+            batches = getattr(self._holder, names.batches, None)
+            return State(gamma, beta, mean, var, None if batches is None else int(batches))
+
+    def load(self, state: State) -> None:
+        """Write into a module's tensors in place; give other objects new leaf tensors."""
+        with calling("state"), torch.no_grad():
+            values = (state.gamma, state.beta, state.running_mean, state.running_var)
+            for name, value in zip(self._names.arrays, values, strict=True):
+                if value is not None:
+                    self._write(name, to_tensor(value, self._device))
+            if state.batches is not None:
+                self._write_batches(state.batches)
+
+    def describe(self, what: Literal["running_mean", "running_var"]) -> Description | None:
+        with calling("state"):
+            tensor = self._read(getattr(self._names, what))
+            return None if tensor is None else describe_tensor(tensor)
+
+    def _ask(self, name: str, wanted: bool) -> Tensor | None:
+        """Set whether a parameter needs a gradient; the parameter where it does."""
+        parameter = self._read(name)
+        if parameter is not None and parameter.requires_grad != wanted:
+            parameter.requires_grad_(wanted)
+        return parameter if wanted else None
+
+    def _read(self, name: str) -> Tensor | None:
+        value = getattr(self._holder, name, None)
+        return None if value is None else _check_tensor("state", f"has as {name}", value)
+
+    def _write(self, name: str, value: Tensor) -> None:
+        current = getattr(self._holder, name, None)
+        if isinstance(self._holder, nn.Module) and isinstance(current, Tensor):
+            current.copy_(value)
+        else:
+            setattr(self._holder, name, value)
+
+    def _write_batches(self, batches: int) -> None:
+        current = getattr(self._holder, self._names.batches, None)
+        if isinstance(current, Tensor):
+            current.fill_(batches)
+        elif current is not None:
+            setattr(self._holder, self._names.batches, batches)
+
+
+class TorchPass:
+    """One forward. `wanted` holds those of x, gamma and beta, as they were then, that need a gradient."""
+
+    def __init__(self, x: Tensor, y: Tensor, wanted: tuple[Tensor | None, ...], device: str) -> None:
+        self._native = {"x": x, "y": y}
+        self._wanted, self._device = wanted, device
+        with calling("forward"):
+            # At once, because a later call may overwrite what it handed out (E8).
+            self._y = to_array(y)
+
+    @property
+    def y(self) -> Array:
+        return self._y
+
+    def backward(self, dy: Array) -> Gradients:
+        self._native["dy"] = upstream = to_tensor(dy, self._device)
+        inputs = [tensor for tensor in self._wanted if tensor is not None]
+        if not inputs:
+            return Gradients(None, None, None)
+        with calling("backward"):
+            found = iter(torch.autograd.grad(self._native["y"], inputs, upstream, allow_unused=True))
+            gradients = [None if tensor is None else next(found) for tensor in self._wanted]
+            return Gradients(*(None if gradient is None else to_array(gradient) for gradient in gradients))
+
+    def read(self, what: Literal["x", "y", "dy"]) -> Array:
+        with calling("state"):
+            return to_array(self._native[what])
+
+    def describe(self) -> Description:
+        return describe_tensor(self._native["y"])
+
+
+def call_object(subject: Any) -> Call:
+    """Calls of a layer that has its mode as a state of its own."""
+
+    def call(x: Tensor, training: bool) -> Any:
+        set_mode(subject, training)
+        return subject(x)
+
+    return call
+
+
+def _check_tensor(stage: Stage, verb: str, value: Any) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise SubjectError(stage, f"{verb} a {type(value).__name__}, wanted a torch.Tensor")
+    return value
