@@ -13,6 +13,7 @@ from .compare import Judgement
 from .experiments.evaluation import act_evaluation
 from .experiments.gradients import act_gradients
 from .experiments.history import act_history
+from .experiments.memory import act_memory
 from .experiments.training import act_training
 from .experiments.variants import act_variants
 from .judges import evaluation, forward, gradients, running
@@ -37,9 +38,9 @@ class Experiment:
 
 def _literals(experiment: str, **decisions: Any) -> tuple[Case, ...]:
     """A readable case, remainders against the usual block sizes with the information in the tail, and coincidences."""
-    shapes = ((2, 2), (67, 2), (1, 3, 35), (4, 4), (3, 3, 3), (5, 3, 2, 4), (2, 2, 3, 2, 2), (1027, 1))
-    fills = ("integers", "late", "late", "spread", "spread", "spread", "spread", "late")
-    upstreams = ("drawn", "last", "drawn", "drawn", "drawn", "drawn", "last", "last")
+    shapes = ((2, 2), (67, 2), (1, 3, 35), (4, 4), (3, 3, 3), (5, 3, 2, 4), (2, 2, 3, 2, 2), (1027, 1), (3, 65), (2, 37, 3))
+    fills = ("integers", "late", "late", "spread", "spread", "spread", "spread", "late", "spread", "spread")
+    upstreams = ("drawn", "last", "drawn", "drawn", "drawn", "drawn", "last", "last", "drawn", "drawn")
     return tuple(
         Case(experiment, "float32", shape, 0.1, 0.3, fill, upstream, **decisions)
         for shape, fill, upstream in zip(shapes, fills, upstreams, strict=True)
@@ -71,7 +72,11 @@ EXPERIMENTS: dict[str, Experiment] = {
                 "G1": gradients.judge_g1,
             },
             cases=40,
-            literal=_literals("training"),
+            literal=(
+                *_literals("training"),
+                Case("training", "float32", (4099, 1), 0.1, 0.3, "late", "last"),
+                Case("training", "float32", (1, 1, 70003), 0.1, 0.3, "late", "last"),
+            ),
         ),
         Experiment(
             "evaluation",
@@ -112,9 +117,16 @@ EXPERIMENTS: dict[str, Experiment] = {
                 "R4": running.judge_r4,
             },
             needs=("running_statistics",),
-            cases=15,
+            cases=18,
             longest=70,
+            literal=tuple(
+                Case("history", "float32", shape, 0.1, momentum, steps=steps, seed=seed)
+                for seed, (shape, momentum, steps) in enumerate(
+                    (((3, 2), None, 4), ((3, 2, 2), 0.3, 5), ((2, 3, 2, 2), None, 3), ((2, 2, 2, 1, 3), 0.7, 6))
+                )
+            ),
         ),
+        Experiment("memory", act_memory, {"R8": running.judge_r8_in_memory}, cases=3, longest=70),
     )
 }
 

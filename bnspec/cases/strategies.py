@@ -31,7 +31,7 @@ LAYOUTS = ("contiguous", "contiguous", "contiguous", "transposed", "channels_las
 
 SIZES = (2, 3, 31, 33, 65, 257, 5, 67, 127, 63, 129, 32, 35, 64, 255, 128, 100, 256, 511, 513, 512, 1025, 1023, 1024, 1027)
 """Numbers of values per channel around the block sizes of kernels, and remainders against them."""
-WIDTHS = (1, 33, 65, 17, 129, 32, 31, 64, 5, 257)
+WIDTHS = (65, 33, 129, 17, 257, 32, 31, 64, 5, 127)
 """Numbers of channels around the same."""
 
 
@@ -64,7 +64,8 @@ def palette(scope: Scope, block: int, longest: int) -> list[tuple[int, ...]]:
         if rank > 2:
             shapes.append((1, 3, *[2 + (block + i) % 3 for i in range(rank - 2)]))
     width = WIDTHS[block % len(WIDTHS)]
-    shapes.append((3, width, *[2] * (scope.ranks[-1] - 2)))
+    for channels, rank in ((1, scope.ranks[0]), (width, scope.ranks[-1])):
+        shapes.append((3, channels, *[2] * (rank - 2)))
     if scope.channels is not None:
         shapes = [(shape[0], scope.channels, *shape[2:]) for shape in shapes]
     return list(dict.fromkeys(shapes))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -53,17 +55,16 @@ class NumPyLayer:
 
     def __init__(self, subject: Any) -> None:
         self._subject = subject
-        self._latest: NumPyPass | None = None
+        self._forwards = 0  # a number and not the latest pass, which would keep its batch alive (R8)
 
     def run(self, x: Array, *, training: bool, grad: Grad = NONE) -> NumPyPass:
         native = copy_array(x)
-        self._latest = None
+        self._forwards += 1
         with calling("forward"), np.errstate(all="ignore"):
             set_mode(self._subject, training)
             call = self._subject if callable(self._subject) else self._subject.forward
             y = call(native)
-        self._latest = NumPyPass(self, native, _check_array("forward", "returned", y), grad)
-        return self._latest
+        return NumPyPass(self, self._forwards, native, _check_array("forward", "returned", y), grad)
 
     def state(self) -> State:
         with calling("state"):
@@ -72,11 +73,11 @@ class NumPyLayer:
             return State(gamma, beta, mean, var, None if batches is None else int(batches))
 
     def load(self, state: State) -> None:
-        """Give the subject new arrays."""
+        """Give the subject new arrays; what is None there stays None."""
         with calling("state"):
             values = (state.gamma, state.beta, state.running_mean, state.running_var)
             for name, value in zip(NAMES.arrays, values, strict=True):
-                if value is not None:
+                if value is not None and getattr(self._subject, name, None) is not None:
                     setattr(self._subject, name, copy_array(value))
             if state.batches is not None and getattr(self._subject, NAMES.batches, None) is not None:
                 setattr(self._subject, NAMES.batches, state.batches)
@@ -86,9 +87,9 @@ class NumPyLayer:
             values = self._read(what)
             return None if values is None else describe_array(values)
 
-    def differentiate(self, forward: NumPyPass, dy: Array) -> tuple[Array, Array | None, Array | None]:
-        """dx, dgamma and dbeta of the latest forward. Raises ValueError for any other, whose cache is gone."""
-        if forward is not self._latest:
+    def differentiate(self, forward: int, dy: Array) -> tuple[Array, Array | None, Array | None]:
+        """dx, dgamma and dbeta of the latest forward, by its number. Raises ValueError for an earlier one."""
+        if forward != self._forwards:
             raise ValueError("another forward came in between: this layer keeps one, whose backward must come next")
         with calling("backward"), np.errstate(all="ignore"):
             returned = self._subject.backward(dy)
@@ -109,10 +110,10 @@ class NumPyLayer:
 
 
 class NumPyPass:
-    """One forward of a layer."""
+    """One forward of a layer; `forward` is its number."""
 
-    def __init__(self, layer: NumPyLayer, x: Array, y: Array, grad: Grad) -> None:
-        self._layer, self._grad = layer, grad
+    def __init__(self, layer: NumPyLayer, forward: int, x: Array, y: Array, grad: Grad) -> None:
+        self._layer, self._forward, self._grad = layer, forward, grad
         self._native = {"x": x, "y": y}
         # At once, because a later call may overwrite what it handed out (E8).
         self._y = np.array(y, order="C")
@@ -123,7 +124,7 @@ class NumPyPass:
 
     def backward(self, dy: Array) -> Gradients:
         self._native["dy"] = upstream = copy_array(dy)
-        found = self._layer.differentiate(self, upstream)
+        found = self._layer.differentiate(self._forward, upstream)
         asked = (self._grad.x, self._grad.gamma, self._grad.beta)
         return Gradients(
             *(np.array(g) if g is not None and wanted else None for g, wanted in zip(found, asked, strict=True))
@@ -131,6 +132,9 @@ class NumPyPass:
 
     def read(self, what: Literal["x", "y", "dy"]) -> Array:
         return np.array(self._native[what], order="C")
+
+    def watch(self) -> Callable[[], object]:
+        return weakref.ref(self._native["x"])
 
     def describe(self) -> Description:
         return describe_array(self._native["y"])

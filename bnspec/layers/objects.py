@@ -113,20 +113,16 @@ def _build_trial(source: Source) -> tuple[Structure, Any]:
     fixed = source.fixed
     eps = read_number("eps", fixed.get("eps", 1e-5))
     momentum = read_number("momentum", fixed["momentum"]) if fixed.get("momentum") is not None else 0.1
-    first: SubjectError | None = None
+    first = ""
     for channels in (fixed["channels"],) if "channels" in fixed else TRIAL_CHANNELS:
         structure = Structure(channels, 2, "float32", "cpu", eps, momentum)
         try:
             with calling("construction"):
                 return structure, source.build(structure)
-        except SubjectError as error:
-            first = first or error
-            told = source.tell(structure)
-        except SystemExit as error:
-            told = source.tell(structure)
-            raise TargetError(f"{told} leaves Python (SystemExit: {error.code}): it must return a layer") from error
-    assert first is not None  # every trial raised
-    raise TargetError(f"{told} cannot be called: it {first.reason}; give the arguments that it needs, --arg NAME=VALUE")
+        except (SubjectError, SystemExit) as error:
+            reason = error.reason if isinstance(error, SubjectError) else f"raised SystemExit: {error.code}"
+            first = first or f"{source.tell(structure)} cannot be called: it {reason}"
+    raise TargetError(f"{first}; give the arguments that it needs, --arg NAME=VALUE")
 
 
 def _find_adapter(name: str, subject: Any, without: frozenset[str]) -> Adapter:
@@ -156,7 +152,8 @@ def _promise(source: Source, adapter: Adapter, subject: Any, declared: Declarati
         return fix_setting(source.name, what, source.fixed, declared, source.takes(what), subject)
 
     momentum = fix("momentum") if "running_statistics" in abilities else None
-    if momentum is None and source.takes("momentum") and adapter.cumulative(subject):
+    free = "running_statistics" in abilities and momentum is None and source.takes("momentum")
+    if free and adapter.cumulative(subject):
         abilities |= {"cumulative"}
     if isinstance(source, Template):
         abilities -= {"initial_state"}  # an instance may have trained already

@@ -5,7 +5,7 @@ Batches cross with the channel on axis 1, whatever the framework's own axis; str
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -108,6 +108,9 @@ class Pass(Protocol):
         """The native object's values as they are now, so that overwriting and aliasing show."""
 
     def describe(self) -> Description: ...
+
+    def watch(self) -> Callable[[], object]:
+        """A function that gives the native input as long as anything keeps it alive, then None."""
 
 
 class Layer(Protocol):

@@ -105,7 +105,7 @@ def _find_file(location: str) -> Path:
     if not path.is_file():
         neighbours = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
         where = "" if path.is_absolute() else f" in {Path.cwd()}"
-        raise TargetError(f"there is no file {location}{where}{suggest(path.name, neighbours)}; check the path")
+        raise TargetError(f"there is no file {location}{where}: check the path{suggest(path.name, neighbours)}")
     if path.suffix != ".py":
         raise TargetError(f"{location} is not a Python file: put the layer into a file whose name ends in .py")
     return path.resolve()
@@ -176,7 +176,7 @@ def _find_attribute(module: ModuleType, attribute: str, location: str) -> Any:
         except AttributeError:
             public = [name for name in dir(found) if not name.startswith("_")]
             inside = ".".join([location, *parts[:depth]])
-            raise TargetError(f"{inside} has no attribute {part!r}{suggest(part, public)}; check the name") from None
+            raise TargetError(f"{inside} has no attribute {part!r}: check the name{suggest(part, public)}") from None
         except Exception as error:
             raise TargetError(f"reading {attribute!r} of {location} raised {type(error).__name__}: {error}") from error
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -41,7 +42,7 @@ class TorchLayer:
             return State(gamma, beta, mean, var, None if batches is None else int(batches))
 
     def load(self, state: State) -> None:
-        """Write into a module's tensors in place; give other objects new leaf tensors."""
+        """Write into a module's tensors in place, give other objects new leaves; what is None there stays None."""
         with calling("state"), torch.no_grad():
             values = (state.gamma, state.beta, state.running_mean, state.running_var)
             for name, value in zip(self._names.arrays, values, strict=True):
@@ -70,7 +71,7 @@ class TorchLayer:
         current = getattr(self._holder, name, None)
         if isinstance(self._holder, nn.Module) and isinstance(current, Tensor):
             current.copy_(value)
-        else:
+        elif current is not None:
             setattr(self._holder, name, value)
 
     def _write_batches(self, batches: int) -> None:
@@ -108,6 +109,9 @@ class TorchPass:
     def read(self, what: Literal["x", "y", "dy"]) -> Array:
         with calling("state"):
             return to_array(self._native[what])
+
+    def watch(self) -> Callable[[], object]:
+        return weakref.ref(self._native["x"])
 
     def describe(self) -> Description:
         return describe_tensor(self._native["y"])

@@ -68,7 +68,8 @@ class Torch:
         return ["cpu", *(f"cuda:{index}" for index in cuda)]
 
     def environment(self) -> dict[str, str]:
-        found = {"numpy": np.__version__, "torch": str(torch.__version__), "threads": str(torch.get_num_threads())}
+        threads = str(torch.get_num_threads())
+        found = {"numpy": np.__version__, "torch": str(torch.__version__), "torch threads": threads}
         for device in self.devices()[1:]:
             found |= {"cuda": str(torch.version.cuda), device: torch.cuda.get_device_name(device)}
         return found
