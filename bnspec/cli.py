@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from bnspec.certificate.model import TargetReport
     from bnspec.engine.plan import Request
 
-EXIT_HELP = "exit codes: 0 conforms, 1 does not conform, 2 wrong usage, 3 incomplete, 4 a fault of bnspec, 130 interrupted"
+EXIT_HELP = (
+    "exit codes: 0 conforms, 1 does not conform, 2 wrong usage, 3 incomplete, 4 a fault of bnspec, 130 interrupted"
+)
 TARGET_HELP = "package.module:attribute, path/to/file.py:attribute or reference:NAME (numpy, torch, seed)"
 
 
@@ -32,12 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
-    except Exception as error:  # whatever else escapes is a fault of the suite, and must not look like a verdict
+    except Exception as error:  # noqa: BLE001  # whatever else escapes is a fault of the suite, and must not look like a verdict
         if _is_usage(error):
             print(f"bnspec: {error}", file=sys.stderr)
             return 2
         traceback.print_exc()
-        print("bnspec: this is a fault of bnspec, not of the target; please report it with the lines above", file=sys.stderr)
+        print(
+            "bnspec: this is a fault of bnspec, not of the target; please report it with the lines above",
+            file=sys.stderr,
+        )
         return 4
     return code
 
@@ -51,6 +56,7 @@ def _is_usage(error: Exception) -> bool:
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
     parser = argparse.ArgumentParser(prog="bnspec", description="Is this batch normalization right?", epilog=EXIT_HELP)
     parser.add_argument("--version", action="version", version=f"bnspec {__version__} (spec {SPEC_VERSION})")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -59,11 +65,13 @@ def build_parser() -> argparse.ArgumentParser:
     certify.add_argument("targets", nargs="+", metavar="TARGET", help=TARGET_HELP)
     certify.add_argument("--arg", action="append", default=[], metavar="KEY=VALUE",
                          help="a constructor argument, as a Python literal; may be repeated")  # fmt: skip
-    certify.add_argument("--dialect", metavar="NAME", help="the conventions to judge by (default: the target's own, else torch)")
+    certify.add_argument("--dialect", metavar="NAME", help="the conventions to judge by (default: its own, else torch)")
     certify.add_argument("--profile", default="standard", help="smoke, standard (default) or thorough")
     certify.add_argument("--seed", type=int, default=0, help="another seed draws other cases (default 0)")
     certify.add_argument("--device", nargs="+", default=[], metavar="DEVICE", help="cpu, cuda, cuda:0 or all (default)")
-    certify.add_argument("--dtype", nargs="+", default=[], metavar="DTYPE", help="float32, float64 (default: all promised)")
+    certify.add_argument(
+        "--dtype", nargs="+", default=[], metavar="DTYPE", help="float32, float64 (default: all promised)"
+    )
     certify.add_argument("--without", nargs="+", default=[], metavar="ABILITY",
                          help="leave out what the target does not offer, such as gradients; the verdict says so")  # fmt: skip
     certify.add_argument("--clause", nargs="+", default=[], metavar="ID", help="judge these clauses alone")
@@ -160,7 +168,9 @@ def _check_writable(file: str | None) -> None:
         with Path(file).open("a", encoding="utf-8"):
             pass
     except OSError as error:
-        raise UsageError(f"--json {file}: cannot be written ({error.strerror}); name a file in a folder that can") from None
+        raise UsageError(
+            f"--json {file}: cannot be written ({error.strerror}); name a file in a folder that can"
+        ) from None
 
 
 def _print_spec(options: argparse.Namespace) -> int:

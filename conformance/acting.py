@@ -1,4 +1,4 @@
-"""What all experiments share: attempts that keep what the subject raised, and the stage on which a case is acted out."""
+"""What all experiments share: attempts that keep what a subject raised, and the stage a case is acted out on."""
 
 from __future__ import annotations
 

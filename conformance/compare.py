@@ -95,8 +95,8 @@ def compare_bits(quantity: str, observed: Array | None, wanted: Array | None) ->
     if not different.any():
         return Judgement(0.0, True, quantity)
     place = tuple(int(i) for i in np.argwhere(different)[0])
-    got, want = float(observed[place]), float(wanted[place])
-    return Judgement(np.inf, True, quantity, repr(got), f"{want!r}, bit for bit", f"index {place}")
+    seen, right = float(observed[place]), float(wanted[place])
+    return Judgement(np.inf, True, quantity, repr(seen), f"{right!r}, bit for bit", f"index {place}")
 
 
 def _presence(a: Array | None) -> str:

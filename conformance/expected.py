@@ -56,7 +56,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class ExpectedPass:
-    """Exact forward of one pass with its bounds. Channel-major; `informative` (C,) is where rstd is claimed to a tenth."""
+    """Exact forward of one pass with its bounds, channel-major; `informative` (C,): rstd is claimed to a tenth."""
 
     terms: Terms
     x: Floats
@@ -78,11 +78,10 @@ class ExpectedPass:
             exact = differentiate_evaluation(exact_dy, self.forward, self.gamma)
         else:
             exact = differentiate_training(exact_dy, self.forward, self.gamma, self.k)
-        flat = [a.float64(each) for each in (exact.x, exact.gamma, exact.beta)]
+        dx, dgamma, dbeta = (a.float64(each) for each in (exact.x, exact.gamma, exact.beta))
+        dy64 = g.astype(np.float64)
         with np.errstate(all="ignore"):
-            e = bound_gradients(
-                self.magnitudes, g.astype(np.float64), *flat, self.errors, self.terms.rounding, self.k
-            )
+            e = bound_gradients(self.magnitudes, dy64, dx, dgamma, dbeta, self.errors, self.terms.rounding, self.k)
         return exact, e
 
 
@@ -111,9 +110,7 @@ def _assemble(
         x.astype(np.float64), *(a.float64(v) for v in (forward.mean, forward.rstd, forward.deviation, gamma, beta))
     )
     e_y = bound_output(values, a.float64(forward.y), e, terms.rounding)
-    return ExpectedPass(
-        terms, values.x, forward, e_y, e, values, gamma, eps, k, e.informative(values.rstd), moments
-    )
+    return ExpectedPass(terms, values.x, forward, e_y, e, values, gamma, eps, k, e.informative(values.rstd), moments)
 
 
 def expect_training(terms: Terms, x: Array, state: State, eps: float) -> ExpectedPass:

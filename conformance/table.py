@@ -38,7 +38,18 @@ class Experiment:
 
 def _literals(experiment: str, **decisions: Any) -> tuple[Case, ...]:
     """A readable case, remainders against the usual block sizes with the information in the tail, and coincidences."""
-    shapes = ((2, 2), (67, 2), (1, 3, 35), (4, 4), (3, 3, 3), (5, 3, 2, 4), (2, 2, 3, 2, 2), (1027, 1), (3, 65), (2, 37, 3))
+    shapes = (
+        (2, 2),
+        (67, 2),
+        (1, 3, 35),
+        (4, 4),
+        (3, 3, 3),
+        (5, 3, 2, 4),
+        (2, 2, 3, 2, 2),
+        (1027, 1),
+        (3, 65),
+        (2, 37, 3),
+    )
     fills = ("integers", "late", "late", "spread", "spread", "spread", "spread", "late", "spread", "spread")
     upstreams = ("drawn", "last", "drawn", "drawn", "drawn", "drawn", "last", "last", "drawn", "drawn")
     return tuple(

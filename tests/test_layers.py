@@ -315,6 +315,7 @@ def test_what_a_layer_lacks_is_none() -> None:
 def test_copies_of_an_instance_leave_it_and_each_other_alone() -> None:
     instance = nn.BatchNorm1d(3)
     implementation = resolve(instance)
+    assert "initial_state" not in implementation.promises.abilities, "the instance may have trained already"
     one, other = (implementation.make(OPEN) for _ in range(2))
     one.run(batch(4, 3), training=True)
     for mean in (other.state().running_mean, instance.running_mean):

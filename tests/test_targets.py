@@ -332,6 +332,11 @@ def test_what_is_left_out_need_not_exist(without: str, gone: set[str]) -> None:
     assert resolve(Lacks, without=frozenset({without})).promises.abilities == everything - gone
 
 
+def test_what_stands_on_running_statistics_goes_with_them() -> None:
+    left = resolve(nn.BatchNorm1d, without=frozenset({"running_statistics"})).promises.abilities
+    assert left == {"gradients", "gradient_subsets", "affine"}
+
+
 def test_positions_are_left_out_by_rank() -> None:
     assert resolve(nn.BatchNorm1d, without=frozenset({"positions"})).promises.ranks == (2,)
     assert resolve(REFERENCE, without=frozenset({"positions"})).promises.ranks == (2,)
@@ -346,6 +351,10 @@ def test_probes_find_the_dtypes_that_numpy_layers_keep() -> None:
 
 def test_probes_survive_whatever_a_subject_does() -> None:
     assert resolve(load_samples("probed_layers.py", "Hostile").Hostile).promises.ranks == (2,)
+
+
+def test_a_layer_that_never_trains_is_probed_in_evaluation() -> None:
+    assert resolve(load_samples("probed_layers.py", "NeverTrains").NeverTrains).promises.ranks == (2, 4)
 
 
 def test_one_call_that_returns_anything_is_enough() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +19,8 @@ class Case:
     """Structure (shape, dtype, eps, momentum, layout) and fill (what the values are like) of one case.
 
     `shape` is (N, C, D1, ...). `momentum` None asks for the cumulative average. `steps` counts training batches;
-    `training` is the mode; `fresh` leaves parameters and buffers as the constructor set them. `values`, where given, are
-    the entries of x, channel by channel, as small integers.
+    `training` is the mode; `fresh` leaves parameters and buffers as the constructor set them. `values`, where given,
+    are the entries of x, channel by channel, as small integers.
     """
 
     experiment: str
@@ -56,12 +58,12 @@ class Case:
         return "/".join([self.experiment, self.dtype, "x".join(map(str, self.shape)), ",".join(decisions)])
 
     def random(self, stream: str) -> np.random.RandomState:
-        """A generator from a hash of all decisions. RandomState and not Generator: NumPy freezes its streams (NEP 19)."""
+        """A generator from a hash of all decisions: RandomState, whose streams NumPy has frozen (NEP 19)."""
         digest = hashlib.sha256(f"{self.address()}#{stream}".encode()).digest()
         return np.random.RandomState(np.frombuffer(digest[:16], dtype=np.uint32).astype(np.int64))
 
 
-_PARSERS = {
+_PARSERS: dict[str, Callable[[str], Any]] = {
     "eps": float,
     "momentum": lambda text: None if text == "None" else float(text),
     "training": lambda text: {"True": True, "False": False}[text],

@@ -27,7 +27,7 @@ def standardise(z: Floats) -> Floats:
 
 
 def spread(random: Random, channels: int, count: int, eps: float, _: Format) -> Floats:
-    """Deviations around sqrt(eps) in a third of the channels, 0.1 to 10 elsewhere; half are offset by up to 4 of them."""
+    """Deviations near sqrt(eps) in a third of the channels, 0.1 to 10 elsewhere; half are offset by up to 4 of them."""
     near_eps = random.randint(0, 3, (channels, 1)) == 0
     near_eps[0] = True
     scale = np.where(near_eps, np.sqrt(eps), 1.0) * 10 ** random.uniform(-1, 1, (channels, 1))
@@ -40,7 +40,7 @@ def integers(random: Random, channels: int, count: int, _eps: float, _: Format) 
     return random.randint(-4, 5, (channels, count)).astype(np.float64)
 
 
-def offset(random: Random, channels: int, count: int, eps: float, storage: Format) -> Floats:
+def offset(random: Random, channels: int, count: int, _eps: float, storage: Format) -> Floats:
     """Means far from zero: kappa from 10 to a tenth of u**-1/2, where one-pass variances lose digits."""
     z = standardise(random.standard_normal((channels, count)))
     kappa = 10 ** random.uniform(1, np.log10(0.1 * storage.unit_roundoff**-0.5), (channels, 1))
@@ -118,6 +118,8 @@ def fill_upstream(random: Random, kind: str, x: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Parameters:
+    """Parameters and buffers of a layer, each (C,)."""
+
     gamma: Floats
     beta: Floats
     running_mean: Floats
@@ -129,7 +131,7 @@ def fill_parameters(random: Random, x: Floats) -> Parameters:
     channels = len(x)
 
     def signed() -> Floats:
-        return random.uniform(0.5, 2, channels) * random.choice([-1.0, 1.0], channels)
+        return np.asarray(random.uniform(0.5, 2, channels) * random.choice([-1.0, 1.0], channels))
 
     gamma, beta = signed(), signed()
     order = random.permutation(channels)
@@ -143,6 +145,7 @@ def fill_parameters(random: Random, x: Floats) -> Parameters:
 
 
 def format_of(dtype: str) -> Format:
+    """The format of a dtype's name."""
     return FORMATS[dtype]
 
 

@@ -29,7 +29,33 @@ FILL_WEIGHTS = {
 UPSTREAM = ("drawn", "drawn", "drawn", "last")
 LAYOUTS = ("contiguous", "contiguous", "contiguous", "transposed", "channels_last", "strided", "sliced")
 
-SIZES = (2, 3, 31, 33, 65, 257, 5, 67, 127, 63, 129, 32, 35, 64, 255, 128, 100, 256, 511, 513, 512, 1025, 1023, 1024, 1027)
+SIZES = (
+    2,
+    3,
+    31,
+    33,
+    65,
+    257,
+    5,
+    67,
+    127,
+    63,
+    129,
+    32,
+    35,
+    64,
+    255,
+    128,
+    100,
+    256,
+    511,
+    513,
+    512,
+    1025,
+    1023,
+    1024,
+    1027,
+)
 """Numbers of values per channel around the block sizes of kernels, and remainders against them."""
 WIDTHS = (65, 33, 129, 17, 257, 32, 31, 64, 5, 127)
 """Numbers of channels around the same."""
@@ -48,7 +74,7 @@ class Scope:
 
 
 def palette(scope: Scope, block: int, longest: int) -> list[tuple[int, ...]]:
-    """Shapes of a block: two for each rank, sizes and widths in turn, and the coincidences N = C, D1 = C, N = 1, m = 2."""
+    """Shapes of a block: two for each rank, sizes and widths in turn, and the coincidences N = C, D1 = C, N = 1."""
     random = np.random.RandomState(block)
     shapes: list[tuple[int, ...]] = []
     for rank in scope.ranks:
@@ -89,7 +115,9 @@ def small_shapes(scope: Scope) -> st.SearchStrategy[tuple[int, ...]]:
     return st.sampled_from(scope.ranks).flatmap(shape)
 
 
-def draw_cases(experiment: str, dtype: str, scope: Scope, block: int, *, longest: int = 1100) -> st.SearchStrategy[Case]:
+def draw_cases(
+    experiment: str, dtype: str, scope: Scope, block: int, *, longest: int = 1100
+) -> st.SearchStrategy[Case]:
     """The cases of one block of an experiment."""
     momenta: tuple[float | None, ...] = MOMENTA if scope.momentum is None else (scope.momentum,)
     if experiment == "history" and scope.cumulative:

@@ -53,14 +53,13 @@ ORDER: tuple[Outcome, ...] = ("fail", "crashed", "vacuous", "not-run", "pass", "
 """Of several cells the first of these speaks for the clause."""
 
 
-def report_clause(clause: Clause, cells: Sequence[Cell], absent: Sequence[Cell], why: str | None) -> ClauseReport:
+def report_clause(clause: Clause, cells: Sequence[Cell], absent: Sequence[Cell]) -> ClauseReport:
     """One clause over its cells; `absent` are those of devices that are not there, shown and not counted."""
     outcome = next(outcome for outcome in ORDER if any(cell.outcome == outcome for cell in cells))
     ratios = [(cell.worst_ratio, cell.case) for cell in cells if cell.worst_ratio is not None]
     worst, case = max(ratios, key=lambda pair: pair[0]) if ratios else (None, None)
     executed, informative = sum(c.executed for c in cells), sum(c.informative for c in cells)
-    if why is None and outcome == "vacuous":
-        why = f"only {informative} informative cases of {executed}"
+    why = f"only {informative} informative cases of {executed}" if outcome == "vacuous" else None
     return ClauseReport(
         clause.id, clause.level, clause.status, outcome, executed, informative, worst, None, why, case,
         (*cells, *absent),
@@ -73,7 +72,7 @@ def report_unjudged(clause: Clause, outcome: Outcome, why: str) -> ClauseReport:
 
 
 def decide_verdict(reports: Iterable[ClauseReport], strict: bool) -> Verdict:
-    """MUST clauses decide, SHOULD clauses too where the verdict is strict; what a decision lacks makes it incomplete."""
+    """MUST clauses decide, SHOULD clauses too where the verdict is strict; what they lack makes it incomplete."""
     deciding = [
         report
         for report in reports
@@ -89,6 +88,7 @@ def decide_verdict(reports: Iterable[ClauseReport], strict: bool) -> Verdict:
 
 
 def describe_ratio(ratio: float | None) -> str:
+    """A ratio in words: units of the bound, or that no bound can express it."""
     if ratio is None:
         return "-"
     if math.isinf(ratio):

@@ -29,7 +29,8 @@ def _render_target(report: TargetReport) -> Iterator[str]:
         f"bnspec {__version__}  spec {report.spec_version}  {report.target}{_render_arguments(report)}"
         f"  profile {report.profile}  seed {report.seed}"
     )
-    yield f"  dialect {report.dialect} ({report.dialect_source}); {_list(scope, 'dtypes')}; ranks {_list(scope, 'ranks')}; {_list(scope, 'devices')}"
+    judged_on = "; ".join([_list(scope, "dtypes"), f"ranks {_list(scope, 'ranks')}", _list(scope, "devices")])
+    yield f"  dialect {report.dialect} ({report.dialect_source}); {judged_on}"
     failures = [clause for clause in report.clauses if clause.outcome in FAILED]
     for clause in sorted(failures, key=lambda c: c.level != "MUST"):
         yield ""
@@ -81,19 +82,23 @@ def render_failure(clause: ClauseReport, report: TargetReport) -> Iterator[str]:
         off = describe_ratio(clause.worst_ratio)
         yield f"    off by {off}" + ("" if off == "no bound" else " bounds at worst") + f"; {clause.executed} cases ran"
     dialect = f" --dialect {report.dialect}" if report.dialect_source == "asked for" else ""
-    yield f"    again: bnspec certify {report.target}{_render_arguments(report)}{dialect} --clause {clause.id} --case '{clause.case}'"
+    subject = f"{report.target}{_render_arguments(report)}{dialect}"
+    yield f"    again: bnspec certify {subject} --clause {clause.id} --case '{clause.case}'"
 
 
 def _render_line(clause: ClauseReport) -> str:
     line = f"  {clause.id:4} {clause.level:6} {LABELS[clause.outcome]:8}"
     if clause.executed:
-        line += f"{clause.executed:7} cases {clause.informative:7} informative   worst {describe_ratio(clause.worst_ratio)}"
+        line += (
+            f"{clause.executed:7} cases {clause.informative:7} informative   worst {describe_ratio(clause.worst_ratio)}"
+        )
     if clause.why and clause.outcome not in FAILED:
         line += f"  {clause.why}"
     return line
 
 
 def render_table(certificate: Certificate) -> Iterator[str]:
+    """One line a target."""
     width = max(len(report.target) for report in certificate.targets)
     for report in certificate.targets:
         judged = [c for c in report.clauses if c.outcome in ("pass", *FAILED, "vacuous")]

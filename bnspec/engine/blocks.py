@@ -43,6 +43,8 @@ class Tally:
 
 @dataclass(frozen=True)
 class BlockResult:
+    """What a block has to say on each clause that it feeds."""
+
     block: Block
     tallies: dict[str, Tally] = field(default_factory=dict)
 
@@ -99,9 +101,7 @@ def run_block(subject: Subject, block: Block, seed: int, clauses: Collection[str
     return result
 
 
-def draw(
-    subject: Subject, block: Block, seed: int, execute: Callable[[Case], None], phases: tuple[Phase, ...]
-) -> None:
+def draw(subject: Subject, block: Block, seed: int, execute: Callable[[Case], None], phases: tuple[Phase, ...]) -> None:
     """Call `execute` on each case that Hypothesis draws for a block."""
     experiment = experiments()[block.experiment]
     strategy = draw_cases(experiment.name, block.dtype, subject.scope, block.index, longest=experiment.longest)

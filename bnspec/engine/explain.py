@@ -1,4 +1,4 @@
-"""Why a subject fails: another dialect, or a known mistake. Explanations are words beside a verdict and never change it."""
+"""Why a subject fails: another dialect, or a known mistake. Words beside a verdict, which never change it."""
 
 from __future__ import annotations
 
@@ -57,8 +57,9 @@ def _find_dialect(subject: Subject, findings: Mapping[str, Finding]) -> str | No
         if all(_agrees(other, finding) for finding in findings.values()):
             fields = changed(values)
             words = " and ".join(
-                f"`{name}` ({FIELDS[name]}) is {getattr(combinations[values][0], name)!r} instead of {getattr(own, name)!r}"
-                for name in fields
+                f"`{name}` ({FIELDS[name]}) is {value!r} instead of {getattr(own, name)!r}"
+                for name, value in zip(FIELDS_THAT_SHOW, values, strict=True)
+                if name in fields
             )
             names = [dialect.name for dialect in combinations[values]]
             return (

@@ -63,7 +63,9 @@ def report_crash(error: SubjectError) -> Judgement:
     """What a subject raised, as a judgement."""
     from bnspec.conformance.compare import Judgement
 
-    wanted = {"construction": "a layer", "forward": "an output", "backward": "gradients", "state": "a state"}[error.stage]
+    wanted = {"construction": "a layer", "forward": "an output", "backward": "gradients", "state": "a state"}[
+        error.stage
+    ]
     return Judgement(math.inf, True, f"the {error.stage}", error.reason, wanted, crashed=True)
 
 

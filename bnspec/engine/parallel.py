@@ -27,9 +27,7 @@ class Workers:
         """The results in the order of the blocks."""
         due = [block for block in blocks if subject.offers(*experiments()[block.experiment].needs)]
         context = multiprocessing.get_context("spawn")  # a fork would share the locks of the framework's thread pools
-        with ProcessPoolExecutor(
-            self.count, context, _load, (self.target, self.arguments, self.request)
-        ) as pool:
+        with ProcessPoolExecutor(self.count, context, _load, (self.target, self.arguments, self.request)) as pool:
             jobs = [pool.submit(_run, block, plan.seed, plan.clauses) for block in due]
             try:
                 for job in jobs:

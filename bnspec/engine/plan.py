@@ -108,7 +108,9 @@ def make_plan(subject: Subject, request: Request) -> Plan:
 
 def _is_fed(subject: Subject, clause: str) -> bool:
     """Whether some experiment that the subject can take part in has a judge for the clause."""
-    return any(clause in experiment.judges and subject.offers(*experiment.needs) for experiment in experiments().values())
+    return any(
+        clause in experiment.judges and subject.offers(*experiment.needs) for experiment in experiments().values()
+    )
 
 
 def _choose_devices(subject: Subject, request: Request) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -15,6 +15,5 @@ class Profile:
 
 
 PROFILES: dict[str, Profile] = {
-    profile.name: profile
-    for profile in (Profile("smoke", 1, 0), Profile("standard", 8, 1), Profile("thorough", 64, 2))
+    profile.name: profile for profile in (Profile("smoke", 1, 0), Profile("standard", 8, 1), Profile("thorough", 64, 2))
 }

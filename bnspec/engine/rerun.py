@@ -19,5 +19,7 @@ def rerun_case(subject: Subject, request: Request, address: str) -> dict[str, Ju
     if case.experiment not in experiments():
         raise refuse_unknown("experiment", case.experiment, experiments())
     if device not in subject.implementation.devices():
-        raise UsageError(f"the case ran on {device!r}, and the target runs on {', '.join(subject.implementation.devices())} here")
+        raise UsageError(
+            f"the case ran on {device!r}, and the target runs on {', '.join(subject.implementation.devices())} here"
+        )
     return judge_case(subject, case, device, make_plan(subject, request).clauses)

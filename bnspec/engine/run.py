@@ -39,7 +39,7 @@ def certify_subject(
     subject: Subject, request: Request, target: str, arguments: dict[str, object], dialect_source: str,
     runner: Runner = run_here,
 ) -> TargetReport:  # fmt: skip
-    """Judge a subject and report. Never raises for what the subject does; raises UsageError for what cannot be asked."""
+    """Judge a subject and report. Never raises for what the subject does, but UsageError for what cannot be asked."""
     began = time.perf_counter()
     plan = make_plan(subject, request)
     results: list[BlockResult] = []
@@ -64,7 +64,7 @@ def assemble(
     for clause in CLAUSES.values():
         if clause.id in plan.clauses:
             cells, absent = _judge_cells(clause.id, plan, results, complete=not stopped)
-            report = report_clause(clause, cells, absent, None)
+            report = report_clause(clause, cells, absent)
             if clause.id in findings:
                 report = _add_finding(report, findings[clause.id][1], explanation)
         else:
@@ -86,7 +86,9 @@ def _shrink_findings(
     return findings | shrunk
 
 
-def _judge_cells(clause: str, plan: Plan, results: list[BlockResult], *, complete: bool) -> tuple[list[Cell], list[Cell]]:
+def _judge_cells(
+    clause: str, plan: Plan, results: list[BlockResult], *, complete: bool
+) -> tuple[list[Cell], list[Cell]]:
     cells = []
     for dtype in plan.dtypes:
         for device in plan.devices:

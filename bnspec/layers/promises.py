@@ -1,4 +1,4 @@
-"""What an implementation offers. Cases are drawn inside it, clauses outside it are skipped, and breaking it is a failure."""
+"""What an implementation offers. Cases are drawn inside it, clauses outside are skipped, breaking it is a failure."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Structure:
 
 @dataclass(frozen=True)
 class Grad:
-    """Which of x, gamma and beta need a gradient; `recording` False switches the recording of gradients off altogether."""
+    """Which of x, gamma and beta need a gradient; `recording` False switches recording off altogether."""
 
     x: bool = False
     gamma: bool = False
@@ -76,7 +76,7 @@ class Description:
 
 
 class SubjectError(Exception):
-    """The subject raised, or handed back what is no array, after a well-formed call: a finding, never a fault of the suite."""
+    """The subject raised, or handed back what is no array, after a well-formed call: a finding, no fault of ours."""
 
     def __init__(self, stage: Stage, reason: str) -> None:
         super().__init__(f"{stage}: {reason}")
@@ -130,5 +130,6 @@ def as_dtype(name: str) -> np.dtype[Any]:
     if name == "bfloat16":
         import ml_dtypes
 
-        return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(name)
+        name = ml_dtypes.bfloat16
+    dtype: np.dtype[Any] = np.dtype(name)
+    return dtype

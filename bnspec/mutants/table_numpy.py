@@ -24,7 +24,7 @@ NUMPY: tuple[Mutant, ...] = (
            "ROCm/rocm-libraries#9030",
            "numpy", "bnspec.mutants.numpy_layers:VectorOfFour", ("F1", "R2")),
     Mutant("statistics-of-all-channels", "mean and variance are taken over all channels together",
-           "parasdahal/deepnet#11",
+           "ap229997/Conditional-Batch-Norm#5",
            "numpy", "bnspec.mutants.numpy_layers:StatisticsOfAllChannels", ("F1", "R2")),
     Mutant("centres-in-place", "x is centred in place",
            "kernel habit: the input's memory is reused",

@@ -73,7 +73,7 @@ def check_arithmetic(arithmetic: Arithmetic) -> None:
     """Compare a sum, a product, a quotient and a root with exact fractions; raise BrokenArithmetic if one is off."""
     numbers = [[0.1, 1e16, -3.0, 7e-9], [2.5, -0.3, 1e-8, 1.0]]
     a = arithmetic.array(np.array(numbers))
-    exact = [sum(map(Fraction, row)) for row in numbers]
+    exact = [sum(map(Fraction, row), Fraction()) for row in numbers]
     total = a.sum(axis=1)
     one = arithmetic.array(np.ones(2))
     unit = Fraction(16, 2**arithmetic.bits)
@@ -83,17 +83,17 @@ def check_arithmetic(arithmetic: Arithmetic) -> None:
         low = arithmetic.float64(value - arithmetic.array(high))
         return [Fraction(float(h)) + Fraction(float(low_)) for h, low_ in zip(high, low, strict=True)]
 
-    scale = [sum(abs(Fraction(n)) for n in row) for row in numbers]
-    checks = [
-        ("sum", leave(total), exact, scale),
-        ("product", leave(a[:, 0] * a[:, 2]), [Fraction(r[0]) * Fraction(r[2]) for r in numbers], None),
-        ("quotient", leave((one / a[:, 2]) * a[:, 2]), [Fraction(1)] * 2, None),
-        ("root", leave(arithmetic.sqrt(a[:, 3]) * arithmetic.sqrt(a[:, 3])), [Fraction(r[3]) for r in numbers], None),
+    product, root = a[:, 0] * a[:, 2], arithmetic.sqrt(a[:, 3])
+    checks: list[tuple[str, Number, list[Fraction], list[Fraction] | None]] = [
+        ("sum", total, exact, [sum((abs(Fraction(n)) for n in row), Fraction()) for row in numbers]),
+        ("product", product, [Fraction(r[0]) * Fraction(r[2]) for r in numbers], None),
+        ("quotient", (one / a[:, 2]) * a[:, 2], [Fraction(1)] * 2, None),
+        ("root", root * root, [Fraction(r[3]) for r in numbers], None),
     ]
     for name, got, wanted, size in checks:
-        for g, w, s in zip(got, wanted, size or [abs(w) for w in wanted], strict=True):
+        for g, w, s in zip(leave(got), wanted, size or [abs(w) for w in wanted], strict=True):
             if abs(g - w) > unit * s:
                 raise BrokenArithmetic(
-                    f"the {arithmetic.name} arithmetic fails its self-test: a {name} is off by {float(abs(g - w) / s):.1e}"
-                    " relative; reinstall numpy-quaddtype, or uninstall it to use the double-double fallback"
+                    f"the {arithmetic.name} arithmetic fails its self-test: a {name} is off by"
+                    f" {float(abs(g - w) / s):.1e} relative; reinstall numpy-quaddtype, or uninstall it to use the double-double fallback"
                 )

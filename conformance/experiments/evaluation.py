@@ -22,8 +22,8 @@ class EvaluationRecord:
     """Evaluations of one batch.
 
     `first` is differentiated, `again` is the same input once more; `parts` pairs rows of the batch with the pass in
-    which only they, or they beside other rows, were evaluated. `reloaded` follows a replaced state, `trained` a training
-    pass, whose state is `learned`, read just before.
+    which only they, or they beside other rows, were evaluated. `reloaded` follows a replaced state, `trained` a
+    training pass, whose state is `learned`, read just before.
     """
 
     stage: Stage
@@ -71,9 +71,7 @@ def act_evaluation(stage: Stage) -> EvaluationRecord:
     trained_pass = attempt(lambda: layer.run(training_batch.x, training=True, grad=stage.grad))
     learned = attempt(layer.state) if trained_pass.error is None else Attempt[State](error=trained_pass.error)
     trained = evaluate(batch.x, dy)
-    return EvaluationRecord(
-        stage, batch, start, loaded, first, again, parts, other, reloaded, learned, trained
-    )
+    return EvaluationRecord(stage, batch, start, loaded, first, again, parts, other, reloaded, learned, trained)
 
 
 def _take_parts(x: Array, others: Array) -> list[tuple[slice, Array]]:

@@ -39,7 +39,14 @@ class GradientRecord:
         return self.expected.differentiate(self.batch.dy)
 
 
-SUBSETS = (Grad(x=True), Grad(gamma=True), Grad(beta=True), Grad(True, True), Grad(True, False, True), Grad(False, True, True))
+SUBSETS = (
+    Grad(x=True),
+    Grad(gamma=True),
+    Grad(beta=True),
+    Grad(True, True),
+    Grad(True, False, True),
+    Grad(False, True, True),
+)
 
 
 def act_gradients(stage: Stage) -> GradientRecord:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bnspec.cases.batches import Batch, make_batch, make_state
-from bnspec.layers.protocol import NONE, Layer, State
+from bnspec.layers.protocol import NONE, Array, Layer, State
 
 from ..acting import Played, Stage, play
 from ..expected import ExpectedPass, expect_training
@@ -45,7 +45,7 @@ def act_variants(stage: Stage) -> VariantsRecord:
     other = make_state(case, "other")
     others = keep_offered(
         stage,
-        replace(first, running_mean=other.running_mean * 3, running_var=other.running_var * 4),  # type: ignore[operator]
+        replace(first, running_mean=_times(other.running_mean, 3), running_var=_times(other.running_var, 4)),
     )
     layer = subject.make_layer(case, stage.device)
     passes = [_forward(layer, state, batch) for state in starts]
@@ -64,6 +64,10 @@ def act_variants(stage: Stage) -> VariantsRecord:
 def _forward(layer: Layer, state: State, batch: Batch) -> Played:
     layer.load(state)
     return play(lambda: layer.run(batch.x, training=True, grad=NONE), layer.state, None)
+
+
+def _times(buffer: Array | None, factor: int) -> Array | None:
+    return None if buffer is None else np.asarray(buffer * factor)
 
 
 def _on_grid(state: State) -> State:

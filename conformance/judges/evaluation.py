@@ -38,6 +38,7 @@ def usable(attempted: Attempt[State]) -> State | None:
 
 
 def judge_e2(record: EvaluationRecord) -> Judgement:
+    """The same input gives the same bits."""
     return compare_bits("y of the same input again", record.again.y.get(), record.first.y.get())
 
 

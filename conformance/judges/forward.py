@@ -32,10 +32,12 @@ def judge_output(played: Played, expected: ExpectedPass, shape: tuple[int, ...],
 
 
 def judge_f1(record: TrainingRecord) -> Judgement:
+    """The output is the definition."""
     return judge_output(record.played, record.expected, record.batch.x.shape)
 
 
 def judge_f1_in_history(record: HistoryRecord) -> Judgement:
+    """The output of the last of several batches is the definition."""
     return judge_output(record.played, record.last, record.batches[-1].x.shape, "y of the last batch")
 
 

@@ -21,9 +21,15 @@ NAMES = ("dx", "dgamma", "dbeta")
 
 
 def judge_gradients(
-    gradients: Gradients, exact: Cotangents, bound: GradientError, stage: Stage, shape: tuple[int, ...], telling: object,
-    wanted: Grad = ALL, when: str = "",
-) -> Judgement:  # fmt: skip
+    gradients: Gradients,
+    exact: Cotangents,
+    bound: GradientError,
+    stage: Stage,
+    shape: tuple[int, ...],
+    telling: object,
+    wanted: Grad = ALL,
+    when: str = "",
+) -> Judgement:
     """dx, dgamma and dbeta, those that were asked for, against their exact values; the others must be absent."""
     a, checks = stage.terms.arithmetic, []
     affine = stage.subject.offers("affine")
@@ -32,7 +38,9 @@ def judge_gradients(
     values, bounds = (exact.x, exact.gamma, exact.beta), (bound.x, bound.gamma, bound.beta)
     for name, ask, got, value, limit in zip(NAMES, asked, observed, values, bounds, strict=True):
         if not ask:
-            checks.append(differs(f"{name}{when}, not asked for", "an array" if got is not None else "nothing", "nothing"))
+            checks.append(
+                differs(f"{name}{when}, not asked for", "an array" if got is not None else "nothing", "nothing")
+            )
             continue
         if got is None:
             checks.append(differs(f"{name}{when}", "no gradient", "a gradient"))
@@ -45,6 +53,7 @@ def judge_gradients(
 
 
 def judge_g1(record: TrainingRecord) -> Judgement:
+    """Gradients of a training pass."""
     exact, bound = record.expected_gradients
     return judge_gradients(
         record.played.gradients.get(), exact, bound, record.stage, record.batch.x.shape, record.expected.informative
@@ -52,6 +61,7 @@ def judge_g1(record: TrainingRecord) -> Judgement:
 
 
 def judge_g1_in_history(record: HistoryRecord) -> Judgement:
+    """Gradients of the last of several batches."""
     last = record.batches[-1]
     exact, bound = record.last.differentiate(last.dy)
     return judge_gradients(
@@ -89,7 +99,9 @@ def judge_g6(record: GradientRecord) -> Judgement:
         gradients = played.gradients.get()
         when = f" for an upstream gradient {layout}"
         checks.append(judge_gradients(gradients, exact, bound, record.stage, shape, telling, when=when))
-        checks.append(compare_bits(f"upstream gradient {layout} after the backward", played.dy_after.get(), np.asarray(dy)))
+        checks.append(
+            compare_bits(f"upstream gradient {layout} after the backward", played.dy_after.get(), np.asarray(dy))
+        )
     return worst_of(*checks)
 
 
@@ -107,7 +119,9 @@ def _judge_linear(record: GradientRecord) -> Judgement:
         one, two, both = (channel_major(part) if name == "x" else part.reshape(-1) for part in parts)
         limit = 2 * getattr(bounds[0], name) + getattr(bounds[1], name) + getattr(bounds[2], name)
         wanted = a.array(one) + a.array(one) - a.array(two)
-        checks.append(compare(f"{pick} of 2 dy1 - dy2", both, wanted, limit, a, informative=record.expected.informative))
+        checks.append(
+            compare(f"{pick} of 2 dy1 - dy2", both, wanted, limit, a, informative=record.expected.informative)
+        )
     return worst_of(*checks)
 
 
@@ -118,9 +132,7 @@ def judge_g7(record: GradientRecord) -> Judgement:
     checks = []
     for grad, played in record.subsets:
         when = f" when {_name(grad)} needs a gradient"
-        checks.append(
-            judge_gradients(played.gradients.get(), exact, bound, record.stage, shape, telling, grad, when)
-        )
+        checks.append(judge_gradients(played.gradients.get(), exact, bound, record.stage, shape, telling, grad, when))
     return worst_of(*checks)
 
 

@@ -74,6 +74,7 @@ def _presence(buffer: Array | None) -> str:
 
 
 def judge_r2(record: TrainingRecord) -> Judgement:
+    """The buffers after one batch."""
     state = record.played.after_forward.get()
     return judge_buffers(state, record.expected_buffers, record.stage, "one batch")
 
@@ -110,19 +111,19 @@ def judge_r5(record: VariantsRecord) -> Judgement:
         exact = update_buffers(begin_buffers(stage.terms, record.others), batch, momentum, record.others.batches or 0)
         state: Attempt[State] = played.after_forward
         played.forward.get()
-        checks.append(
-            judge_buffers(state.get(), exact, stage, f"one batch at momentum {momentum}")
-        )
+        checks.append(judge_buffers(state.get(), exact, stage, f"one batch at momentum {momentum}"))
     return worst_of(*checks)
 
 
 def judge_r3(record: HistoryRecord) -> Judgement:
+    """The buffers after several batches, each with the weight that momentum gives it."""
     if record.stage.case.momentum is None:
         return VACUOUS
     return _judge_history(record)
 
 
 def judge_r4(record: HistoryRecord) -> Judgement:
+    """The buffers after several batches under momentum=None: plain averages."""
     if record.stage.case.momentum is not None:
         return VACUOUS
     return _judge_history(record)

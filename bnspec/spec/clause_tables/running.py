@@ -98,7 +98,7 @@ RUNNING: tuple[Clause, ...] = (
         id="R8",
         title="buffers carry no gradient history",
         statement="After a training pass on an input that needed a gradient, rm and rv hold no graph; once the pass is"
-        " dropped and later ones have run, its input can be collected: memory does not grow with the number of batches.",
+        " dropped and later ones have run, its input can be collected: memory does not grow with the batches.",
         why="rm and rv are averages of observed numbers, not functions to be differentiated. Kept on the graph, each"
         " update holds its batch and through rm its predecessor, hence every batch since the first.",
         source="facebookresearch/synsin#20, d2l-ai/d2l-en#1342",
