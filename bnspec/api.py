@@ -48,11 +48,11 @@ def certify(
 
 def make_subject(obj: Any, request: Request, arguments: Mapping[str, Any]) -> tuple[Subject, str]:
     """The subject that a request judges, and where its dialect came from. Raises TargetError or UsageError."""
-    implementation = resolve(obj, arguments)
+    implementation = resolve(obj, dict(arguments), frozenset(request.without))
     name, source = request.dialect, "asked for"
-    if name is None:
+    if not name:
         name, source = implementation.dialect, implementation.dialect_source
-    if name is None:
+    if not name:
         name, source = DEFAULT_DIALECT, "the default"
     try:
         chosen = find_dialect(name)

@@ -8,7 +8,7 @@ import textwrap
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bnspec import __version__
 from bnspec.spec.clauses import CLAUSES, FAMILIES, LEVELS, NOTATION, SPEC_VERSION, UnknownClause, find_clause
@@ -55,9 +55,16 @@ def _is_usage(error: Exception) -> bool:
     return isinstance(error, TargetError | UsageError | AddressError | UnknownClause)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, as all other refusals do."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"bnspec: {message}; see `{self.prog} --help`\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    parser = argparse.ArgumentParser(prog="bnspec", description="Is this batch normalization right?", epilog=EXIT_HELP)
+    parser = _Parser(prog="bnspec", description="Is this batch normalization right?", epilog=EXIT_HELP)
     parser.add_argument("--version", action="version", version=f"bnspec {__version__} (spec {SPEC_VERSION})")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -91,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _certify(options: argparse.Namespace) -> int:
     from bnspec.certificate.model import Certificate
     from bnspec.certificate.terminal import render
-    from bnspec.engine.plan import Request, UsageError, check_request
+    from bnspec.engine.plan import Request, UsageError, check_request, check_writable
     from bnspec.layers.target import TargetError, parse_arguments
 
     request = Request(
@@ -102,7 +109,7 @@ def _certify(options: argparse.Namespace) -> int:
     if options.n < 1:
         raise UsageError(f"-n {options.n}: give the number of worker processes, from 1 on")
     arguments = parse_arguments(options.arg)
-    _check_writable(options.json)
+    check_writable("--json", options.json)
     if options.case:
         return _rerun(options, request, arguments)
     reports, usage_errors = [], 0
@@ -156,21 +163,6 @@ def _rerun(options: argparse.Namespace, request: Request, arguments: dict[str, A
             where = f" at {judged.where}" if judged.where else ""
             print(f"     {judged.quantity}: got {judged.got}, wanted {judged.wanted}{where}")
     return int(failed)
-
-
-def _check_writable(file: str | None) -> None:
-    """Refuse an output file that cannot be written before anything runs; an existing one is left as it is."""
-    from bnspec.engine.plan import UsageError
-
-    if file is None:
-        return
-    try:
-        with Path(file).open("a", encoding="utf-8"):
-            pass
-    except OSError as error:
-        raise UsageError(
-            f"--json {file}: cannot be written ({error.strerror}); name a file in a folder that can"
-        ) from None
 
 
 def _print_spec(options: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from bnspec.cases.case import AddressError
 from bnspec.certificate.json_face import report_from_json, report_to_json
 from bnspec.certificate.model import Certificate, ClauseReport, TargetReport
 from bnspec.certificate.terminal import render_failure, render_verdict
-from bnspec.engine.plan import Plan, Request, UsageError, check_request, make_plan
+from bnspec.engine.plan import Plan, Request, UsageError, check_request, check_writable, make_plan
 from bnspec.engine.run import certify_subject, run_here
 from bnspec.engine.store import SharedBlocks
 from bnspec.engine.subject import Subject
@@ -75,6 +75,7 @@ class Desk:
         self.shared = Path(worker["bnspec_blocks"] if worker is not None else self._folder.name)  # type: ignore[union-attr]
         try:
             check_request(request)
+            check_writable("--bn-json", self.json)
             arguments = parse_arguments(option("bn_arg"))
             self.assignments = [Assignment(text, request, arguments, self.shared) for text in option("bn")]
             for assignment in self.assignments:

@@ -31,7 +31,7 @@ class Experiment:
     act: Callable[[Stage], Any]
     judges: Mapping[str, Callable[[Any], Judgement]]
     needs: tuple[str, ...] = ()
-    cases: int = 25
+    cases: int = 18
     longest: int = 1100
     literal: tuple[Case, ...] = ()
 
@@ -82,7 +82,7 @@ EXPERIMENTS: dict[str, Experiment] = {
                 "R8": running.judge_r8,
                 "G1": gradients.judge_g1,
             },
-            cases=40,
+            cases=28,
             literal=(
                 *_literals("training"),
                 Case("training", "float32", (4099, 1), 0.1, 0.3, "late", "last"),
@@ -107,7 +107,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             act_gradients,
             {"G6": gradients.judge_g6, "G7": gradients.judge_g7},
             needs=("gradients",),
-            cases=20,
+            cases=14,
             longest=260,
             literal=_literals("gradients")[3:7],
         ),
@@ -128,7 +128,7 @@ EXPERIMENTS: dict[str, Experiment] = {
                 "R4": running.judge_r4,
             },
             needs=("running_statistics",),
-            cases=18,
+            cases=16,
             longest=70,
             literal=tuple(
                 Case("history", "float32", shape, 0.1, momentum, steps=steps, seed=seed)

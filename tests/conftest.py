@@ -5,3 +5,5 @@ from __future__ import annotations
 from hypothesis import settings
 
 settings.load_profile("ci")
+
+pytest_plugins = ["pytester"]

@@ -60,7 +60,7 @@ def passing() -> list[ClauseReport]:
     """Every clause as a run of a right layer reports it."""
     enough = Tally(100, 100, 0.25, ADDRESS)
     return [
-        report_clause(clause, [cell(enough)], [], None)
+        report_clause(clause, [cell(enough)], [])
         if clause.status == "active"
         else report_unjudged(clause, "not-run", "planned: not yet checked")
         for clause in CLAUSES.values()
@@ -73,13 +73,13 @@ def with_f1(report: ClauseReport) -> list[ClauseReport]:
 
 def failing_report() -> TargetReport:
     tally = Tally(100, 90, math.inf, ADDRESS, 3, finding(math.inf))
-    failed = report_clause(F1, [cell(tally)], [], None)
+    failed = report_clause(F1, [cell(tally)], [])
     why = "y: got 2.5, wanted 0.5 at channel 1, value 0"
     return target_report(with_f1(replace(failed, why=why, case=f"cpu/{ADDRESS}")))
 
 
 def incomplete_report() -> TargetReport:
-    return target_report(with_f1(report_clause(F1, [cell(Tally(10, 3, 0.5, ADDRESS))], [], None)))
+    return target_report(with_f1(report_clause(F1, [cell(Tally(10, 3, 0.5, ADDRESS))], [])))
 
 
 # Tallies
@@ -88,8 +88,11 @@ def incomplete_report() -> TargetReport:
 def test_merged_tallies_add_up_and_keep_the_first_finding_and_the_first_worst_case() -> None:
     first, second = finding(), finding(case="another")
     tallies = [
-        Tally(5, 4, 0.5, "a"), Tally(5, 5, None, None), Tally(5, 3, 40.0, "b", 1, first), Tally(5, 5, 40.0, "c", 2, second),
-    ]  # fmt: skip
+        Tally(5, 4, 0.5, "a"),
+        Tally(5, 5, None, None),
+        Tally(5, 3, 40.0, "b", 1, first),
+        Tally(5, 5, 40.0, "c", 2, second),
+    ]
     assert merge_tallies(tallies) == Tally(20, 17, 40.0, "b", 3, first)
     assert merge_tallies([]) == Tally()
 
@@ -140,7 +143,7 @@ def test_a_run_that_was_stopped_early_passes_nothing() -> None:
 )
 def test_the_worst_cell_speaks_for_the_clause(outcomes: tuple[Outcome, ...], outcome: Outcome) -> None:
     cells = [Cell("float32", "cpu", each, 10, 9, None, None, None) for each in outcomes]
-    report = report_clause(F1, cells, [], None)
+    report = report_clause(F1, cells, [])
     assert report.outcome == outcome
     assert (report.executed, report.informative) == (10 * len(cells), 9 * len(cells))
 
@@ -148,20 +151,20 @@ def test_the_worst_cell_speaks_for_the_clause(outcomes: tuple[Outcome, ...], out
 def test_a_clause_reports_the_worst_ratio_of_its_cells_and_where_it_was_met() -> None:
     ratios = [(0.5, "a"), (None, None), (0.75, "b")]
     cells = [Cell("float32", "cpu", "pass", 10, 10, ratio, None, case) for ratio, case in ratios]
-    report = report_clause(F1, cells, [], None)
+    report = report_clause(F1, cells, [])
     assert (report.worst_ratio, report.case) == (0.75, "b")
 
 
 def test_absent_devices_are_shown_and_not_counted() -> None:
     absent = Cell("float32", "cuda", "not-run", 0, 0, None, None, None)
     there = cell(Tally(100, 100, 0.5, ADDRESS))
-    report = report_clause(F1, [there], [absent], None)
+    report = report_clause(F1, [there], [absent])
     assert report.outcome == "pass"
     assert report.cells == (there, absent)
 
 
 def test_too_few_informative_cases_are_told() -> None:
-    report = report_clause(F1, [cell(Tally(10, 3, 0.5, ADDRESS))], [], None)
+    report = report_clause(F1, [cell(Tally(10, 3, 0.5, ADDRESS))], [])
     assert report.outcome == "vacuous"
     assert report.why is not None
     assert "3" in report.why

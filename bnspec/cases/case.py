@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,10 @@ class Case:
 
     def address(self) -> str:
         """The case as text: experiment/dtype/shape/decisions that are not at their default."""
+        return self._address
+
+    @cached_property
+    def _address(self) -> str:
         decisions = [f"eps={self.eps!r}", f"momentum={self.momentum!r}"]
         for field in fields(self)[5:]:
             value = getattr(self, field.name)
@@ -59,8 +64,8 @@ class Case:
 
     def random(self, stream: str) -> np.random.RandomState:
         """A generator from a hash of all decisions: RandomState, whose streams NumPy has frozen (NEP 19)."""
-        digest = hashlib.sha256(f"{self.address()}#{stream}".encode()).digest()
-        return np.random.RandomState(np.frombuffer(digest[:16], dtype=np.uint32).astype(np.int64))
+        digest = hashlib.sha256(f"{self._address}#{stream}".encode()).digest()
+        return np.random.RandomState(int.from_bytes(digest[:4]))
 
 
 _PARSERS: dict[str, Callable[[str], Any]] = {

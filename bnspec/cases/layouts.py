@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 
 def _contiguous(a: Array) -> Array:
-    return np.ascontiguousarray(a)
+    return a.copy(order="C")  # a copy, whose strides are canonical on axes of length one too
 
 
 def _transposed(a: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import textwrap
 from collections.abc import Iterator
@@ -82,8 +83,9 @@ def render_failure(clause: ClauseReport, report: TargetReport) -> Iterator[str]:
         off = describe_ratio(clause.worst_ratio)
         yield f"    off by {off}" + ("" if off == "no bound" else " bounds at worst") + f"; {clause.executed} cases ran"
     dialect = f" --dialect {report.dialect}" if report.dialect_source == "asked for" else ""
-    subject = f"{report.target}{_render_arguments(report)}{dialect}"
-    yield f"    again: bnspec certify {subject} --clause {clause.id} --case '{clause.case}'"
+    left_out = "".join(f" --without {ability}" for ability in _list(report.scope, "without").split(", ") if ability)
+    subject = f"{shlex.quote(report.target)}{_render_arguments(report)}{dialect}"
+    yield f"    again: bnspec certify {subject}{left_out} --clause {clause.id} --case '{clause.case}'"
 
 
 def _render_line(clause: ClauseReport) -> str:
@@ -110,7 +112,7 @@ def render_table(certificate: Certificate) -> Iterator[str]:
 
 
 def _render_arguments(report: TargetReport) -> str:
-    return "".join(f" --arg {key}={value!r}" for key, value in report.args.items())
+    return "".join(f" --arg {shlex.quote(f'{key}={value!r}')}" for key, value in report.args.items())
 
 
 def _list(scope: dict[str, object], key: str) -> str:

@@ -85,7 +85,9 @@ def accumulate(n: Any, u: float) -> Any:
     return np.where(nu < 0.5, nu / np.maximum(1.0 - nu, 0.5), np.inf)
 
 
-def bound_moments(x: Floats, mean: Floats, var: Floats, r: Rounding, algorithm: str, shift: Floats | None) -> tuple[Floats, Floats]:
+def bound_moments(
+    x: Floats, mean: Floats, var: Floats, r: Rounding, algorithm: str, shift: Floats | None
+) -> tuple[Floats, Floats]:
     """Allowed errors of mean and biased variance; `shift` is the largest |K| a shifted algorithm may use (C,)."""
     if algorithm == "any":
         pairs = [bound_moments(x, mean, var, r, each, shift) for each in ("textbook", "shifted")]
@@ -112,7 +114,9 @@ def bound_moments(x: Floats, mean: Floats, var: Floats, r: Rounding, algorithm: 
     return np.where(overflows, np.inf, e_mean), np.where(overflows, np.inf, e_var)
 
 
-def bound_statistics(e_mean: Floats, e_biased: Floats, var: Floats, besides: float, eps: float, r: Rounding) -> StatisticsError:
+def bound_statistics(
+    e_mean: Floats, e_biased: Floats, var: Floats, besides: float, eps: float, r: Rounding
+) -> StatisticsError:
     """Errors of rstd from those of mean and biased variance; `var` normalises and is `besides` = m/K times the biased.
 
     An interval and not a first-order term: where var is small against its error the first order is wrong. Any computed
@@ -122,7 +126,9 @@ def bound_statistics(e_mean: Floats, e_biased: Floats, var: Floats, besides: flo
     total = var + eps
     low = np.maximum(total - e_var, eps * (1 - 4 * r.u))
     exact = 1 / np.sqrt(total)
-    e_rstd = np.maximum(1 / np.sqrt(low) - exact, exact - 1 / np.sqrt(total + e_var)) + accumulate(6, r.u) / np.sqrt(low)
+    e_rstd = np.maximum(1 / np.sqrt(low) - exact, exact - 1 / np.sqrt(total + e_var)) + accumulate(6, r.u) / np.sqrt(
+        low
+    )
     e_rstd = np.where(np.isfinite(e_rstd), e_rstd, np.inf)
     relative, absolute = r.extra(r.kept)
     e_rstd = e_rstd + relative * (exact + e_rstd) + absolute
@@ -216,7 +222,15 @@ def _bound_dx_evaluation(v: Magnitudes, g: Floats, e: StatisticsError, r: Roundi
 
 
 def _bound_dx(
-    v: Magnitudes, dy: Floats, dx: Floats, dgamma: Floats, dbeta: Floats, e_gamma: Floats, e: StatisticsError, r: Rounding, k: int
+    v: Magnitudes,
+    dy: Floats,
+    dx: Floats,
+    dgamma: Floats,
+    dbeta: Floats,
+    e_gamma: Floats,
+    e: StatisticsError,
+    r: Rounding,
+    k: int,
 ) -> Floats:
     """T = |dy| + |dbeta|/m + |xhat dgamma|/K carries the rounding and not |dx|: at m = 2 dx is almost all cancellation."""
     m, u, w = dy.shape[1], r.u, r.w
@@ -238,7 +252,9 @@ def _bound_dx(
     return np.asarray(bound + underflow + 2 * relative * gamma * top * (terms + inner))
 
 
-def bound_blend(old: Floats, new: Floats, result: Floats, e_old: Floats, e_new: Floats, weight: float, r: Rounding) -> Floats:
+def bound_blend(
+    old: Floats, new: Floats, result: Floats, e_old: Floats, e_new: Floats, weight: float, r: Rounding
+) -> Floats:
     """Allowed error of (1-a) old + a new, for the running mean and variance alike.
 
     a or 1-a is rounded before use, whichever the subject was given, so both old and new enter with the weight a + |1-a|.

@@ -58,7 +58,9 @@ def divisor(dialect: Dialect, count: int) -> int:
     return count if dialect.normalises_with == "biased" else count - 1
 
 
-def normalise(x: Number, gamma: Number, beta: Number, mean: Number, var: Number, eps: Number, a: Arithmetic) -> Normalised:
+def normalise(
+    x: Number, gamma: Number, beta: Number, mean: Number, var: Number, eps: Number, a: Arithmetic
+) -> Normalised:
     """y = gamma (x - mean)/sqrt(var + eps) + beta (clauses F1 and E1)."""
     rstd = a.array(np.ones(())) / a.sqrt(var + eps)
     deviation = x - mean[:, None]

@@ -1,0 +1,201 @@
+"""The arithmetics of the exact values: right to their last places, and found out when they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+
+from bnspec.spec import precision
+from bnspec.spec.double_double import DoubleDouble
+from bnspec.spec.formats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Format
+from bnspec.spec.precision import (
+    DOUBLE,
+    DOUBLE_DOUBLE,
+    Arithmetic,
+    BrokenArithmetic,
+    Number,
+    arithmetic_for,
+    check_arithmetic,
+    quad,
+)
+
+WIDE = [a for a in (quad(), DOUBLE_DOUBLE) if a is not None]
+EACH = pytest.mark.parametrize("a", WIDE, ids=lambda a: a.name)
+NEAR = Fraction(1, 2**100)
+
+
+@pytest.fixture
+def fresh_choice() -> Iterator[None]:
+    arithmetic_for.cache_clear()
+    yield
+    arithmetic_for.cache_clear()
+
+
+def leave(a: Arithmetic, value: Number) -> list[Fraction]:
+    high = a.float64(value)
+    low = a.float64(value - a.array(high))
+    return [Fraction(float(h)) + Fraction(float(s)) for h, s in zip(np.ravel(high), np.ravel(low), strict=True)]
+
+
+def draw(seed: int, count: int = 400) -> tuple[np.ndarray[Any, Any], list[Fraction]]:
+    """Numbers of both signs over forty orders of magnitude, as float64 and as fractions."""
+    random = np.random.default_rng(seed)
+    values = random.normal(size=count) * 10.0 ** random.integers(-20, 20, count)
+    return values, [Fraction(float(v)) for v in values]
+
+
+def worst(got: list[Fraction], wanted: list[Fraction], size: list[Fraction] | None = None) -> Fraction:
+    return max(abs(g - w) / abs(s) for g, w, s in zip(got, wanted, size or wanted, strict=True))
+
+
+@EACH
+def test_wide_arithmetics_agree_with_fractions(a: Arithmetic) -> None:
+    (x, fx), (y, fy) = draw(1), draw(2)
+    left, right = a.array(x), a.array(y)
+    sizes = [abs(p) + abs(q) for p, q in zip(fx, fy, strict=True)]
+    assert worst(leave(a, left + right), [p + q for p, q in zip(fx, fy, strict=True)], sizes) <= NEAR
+    assert worst(leave(a, left - right), [p - q for p, q in zip(fx, fy, strict=True)], sizes) <= NEAR
+    assert worst(leave(a, left * right), [p * q for p, q in zip(fx, fy, strict=True)]) <= NEAR
+    assert worst(leave(a, left / right), [p / q for p, q in zip(fx, fy, strict=True)]) <= NEAR
+    assert leave(a, abs(left)) == [abs(p) for p in fx]
+
+
+@EACH
+def test_wide_arithmetics_stay_right_when_operations_follow_each_other(a: Arithmetic) -> None:
+    (x, fx), (y, fy), (z, fz) = draw(3), draw(4), draw(5)
+    # None of the three is a float64 any more: the low words carry the answer.
+    got = (a.array(x) / a.array(y)) * (a.array(z) / a.array(x)) / (a.array(z) / a.array(y))
+    assert worst(leave(a, got), [Fraction(1)] * len(x)) <= 8 * NEAR
+    third = [p / q * r for p, q, r in zip(fx, fy, fz, strict=True)]
+    assert worst(leave(a, (a.array(x) / a.array(y)) * a.array(z)), third) <= 2 * NEAR
+
+
+@EACH
+def test_roots_agree_with_mpmath(a: Arithmetic) -> None:
+    x = np.abs(draw(6)[0])
+    high = leave(a, a.sqrt(a.array(x)))
+    with mpmath.workdps(60):
+        for value, got in zip(x, high, strict=True):
+            exact = mpmath.sqrt(mpmath.mpf(float(value)))
+            assert abs(mpmath.mpf(got.numerator) / got.denominator - exact) <= exact * mpmath.mpf(2) ** -100
+    assert leave(a, a.sqrt(a.array(np.array([0.0, 4.0])))) == [0, 2]
+
+
+@EACH
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 64, 101])
+def test_sums_agree_with_fractions(a: Arithmetic, count: int) -> None:
+    values = np.stack([draw(seed, count)[0] for seed in (7, 8, 9)])
+    exact = [sum((Fraction(float(v)) for v in row), Fraction()) for row in values]
+    sizes = [sum((abs(Fraction(float(v))) for v in row), Fraction()) for row in values]
+    assert worst(leave(a, a.array(values).sum(axis=1)), exact, sizes) <= count * NEAR
+
+
+@EACH
+def test_cancellation_leaves_the_low_word(a: Arithmetic) -> None:
+    tiny = a.array(np.array([1.0])) + a.array(np.array([2.0**-90]))
+    assert leave(a, tiny - 1.0) == [Fraction(1, 2**90)]
+    assert leave(a, 1.0 - tiny) == [Fraction(-1, 2**90)]
+
+
+@EACH
+def test_arrays_of_no_axis_and_of_three_behave(a: Arithmetic) -> None:
+    scalar = a.array(np.asarray(3.0))
+    cube = a.array(np.arange(1.0, 25.0).reshape(2, 3, 4))
+    assert leave(a, a.sqrt(scalar * scalar) / scalar) == [1]
+    assert (cube * scalar).shape == (2, 3, 4)
+    assert leave(a, cube / scalar)[5] == leave(a, a.array(np.array([6.0])) / 3.0)[0]
+    flat = a.array(np.arange(6.0).reshape(2, 3))
+    outer = flat[:, :, None] * flat[:, None, :]
+    assert outer.shape == (2, 3, 3)
+    assert leave(a, np.eye(3)[None] - outer)[4] == Fraction(0)
+    assert leave(a, 2.0 * flat + 1.0) == [2 * k + 1 for k in range(6)]
+
+
+def test_double_double_sums_over_either_axis() -> None:
+    values = DoubleDouble.of(np.arange(6.0).reshape(2, 3))
+    assert leave(DOUBLE_DOUBLE, values.sum(axis=0)) == [3, 5, 7]
+    assert leave(DOUBLE_DOUBLE, values.sum(axis=1)) == [3, 12]
+
+
+@EACH
+def test_low_precision_enters_exactly(a: Arithmetic) -> None:
+    half = np.array([0.1, -65504.0, 6e-8], dtype=np.float16)
+    assert leave(a, a.array(half)) == [Fraction(float(v)) for v in half]
+
+
+@pytest.mark.parametrize("storage", [FLOAT16, BFLOAT16, FLOAT32], ids=lambda f: f.name)
+def test_float64_judges_what_is_narrower(storage: Format) -> None:
+    assert arithmetic_for(storage) is DOUBLE
+
+
+@pytest.mark.parametrize("a", [*WIDE, DOUBLE], ids=lambda a: a.name)
+def test_sound_arithmetics_pass_their_self_test(a: Arithmetic) -> None:
+    check_arithmetic(a)
+
+
+class Sabotaged(DoubleDouble):
+    """Forgets the low word in one operation, as a broken build would."""
+
+    broken = ""
+    __slots__ = ()
+
+    def __getitem__(self, key: Any) -> Sabotaged:
+        return type(self)(self.high[key], self.low[key])
+
+    def __mul__(self, other: Any) -> DoubleDouble:
+        b = DoubleDouble.of(other)
+        return type(self)(self.high * b.high) if self.broken == "product" else DoubleDouble.__mul__(self, b)
+
+    def __truediv__(self, other: Any) -> DoubleDouble:
+        b = DoubleDouble.of(other)
+        return type(self)(self.high / b.high) if self.broken == "quotient" else DoubleDouble.__truediv__(self, b)
+
+    def sum(self, axis: int) -> DoubleDouble:
+        return type(self)(self.high.sum(axis=axis)) if self.broken == "sum" else super().sum(axis)
+
+
+@pytest.mark.parametrize("broken", ["sum", "product", "quotient"])
+def test_an_arithmetic_that_forgets_its_low_words_is_found(broken: str) -> None:
+    kind = type("Broken", (Sabotaged,), {"broken": broken, "__slots__": ()})
+    sabotaged = replace(DOUBLE_DOUBLE, array=lambda v: kind(np.asarray(v, dtype=np.float64)))
+    with pytest.raises(BrokenArithmetic, match=f"a {broken} is off"):
+        check_arithmetic(sabotaged)
+
+
+def test_a_rounded_root_is_found() -> None:
+    with pytest.raises(BrokenArithmetic, match="a root is off"):
+        check_arithmetic(replace(DOUBLE_DOUBLE, sqrt=lambda v: DoubleDouble(np.sqrt(v.high))))
+
+
+def test_float64_that_claims_more_bits_is_found() -> None:
+    with pytest.raises(BrokenArithmetic, match="reinstall numpy-quaddtype"):
+        check_arithmetic(replace(DOUBLE, bits=113))
+
+
+@pytest.mark.usefixtures("fresh_choice")
+def test_double_double_stands_in_where_there_is_no_quad(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "quad", lambda: None)
+    assert arithmetic_for(FLOAT64) is DOUBLE_DOUBLE
+
+
+@pytest.mark.usefixtures("fresh_choice")
+def test_a_broken_quad_is_reported_and_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "quad", lambda: replace(DOUBLE, name="binary128", bits=113))
+    with pytest.raises(BrokenArithmetic, match="binary128"):
+        arithmetic_for(FLOAT64)
+
+
+@pytest.mark.usefixtures("fresh_choice")
+def test_quad_is_absent_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    quad.cache_clear()
+    monkeypatch.setitem(__import__("sys").modules, "numpy_quaddtype", None)
+    try:
+        assert quad() is None
+    finally:
+        quad.cache_clear()
