@@ -64,5 +64,9 @@ def make_subject(obj: Any, request: Request, arguments: Mapping[str, Any]) -> tu
             " name another dialect"
         )
     promises = implementation.promises
+    if promises.eps is not None and not promises.eps > 0:
+        raise UsageError(
+            f"eps is {promises.eps}, and batch norm is specified for eps > 0: give another, as --arg eps=1e-5"
+        )
     left_out = set(request.without) | (set() if chosen.momentum_none == "cumulative" else {"cumulative"})
     return Subject(implementation, chosen, replace(promises, abilities=promises.abilities - left_out)), source

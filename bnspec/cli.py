@@ -7,7 +7,6 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bnspec import __version__
@@ -96,9 +95,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _certify(options: argparse.Namespace) -> int:
+    from bnspec.certificate.files import check_writable, write_whole
     from bnspec.certificate.model import Certificate
     from bnspec.certificate.terminal import render
-    from bnspec.engine.plan import Request, UsageError, check_request, check_writable
+    from bnspec.engine.plan import Request, UsageError, check_request
+    from bnspec.engine.threads import prefer_one_thread
     from bnspec.layers.target import TargetError, parse_arguments
 
     request = Request(
@@ -110,6 +111,7 @@ def _certify(options: argparse.Namespace) -> int:
         raise UsageError(f"-n {options.n}: give the number of worker processes, from 1 on")
     arguments = parse_arguments(options.arg)
     check_writable("--json", options.json)
+    prefer_one_thread()
     if options.case:
         return _rerun(options, request, arguments)
     reports, usage_errors = [], 0
@@ -128,7 +130,7 @@ def _certify(options: argparse.Namespace) -> int:
 
         print("\n".join(render_table(certificate)))
     if options.json and reports:
-        Path(options.json).write_text(certificate.to_json(), encoding="utf-8")
+        write_whole("--json", options.json, certificate.to_json())
     return 2 if usage_errors else certificate.exit_code
 
 

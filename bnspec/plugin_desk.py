@@ -13,13 +13,15 @@ import pytest
 
 from bnspec.api import make_subject
 from bnspec.cases.case import AddressError
+from bnspec.certificate.files import check_writable, write_whole
 from bnspec.certificate.json_face import report_from_json, report_to_json
 from bnspec.certificate.model import Certificate, ClauseReport, TargetReport
 from bnspec.certificate.terminal import render_failure, render_verdict
-from bnspec.engine.plan import Plan, Request, UsageError, check_request, check_writable, make_plan
-from bnspec.engine.run import certify_subject, run_here
+from bnspec.engine.plan import Plan, Request, UsageError, check_request, make_plan
+from bnspec.engine.run import certify_subject, run_here, say_why_unjudged
 from bnspec.engine.store import SharedBlocks
 from bnspec.engine.subject import Subject
+from bnspec.engine.threads import prefer_one_thread
 from bnspec.layers.target import TargetError, load_target, parse_arguments
 from bnspec.spec.clauses import CLAUSES
 
@@ -62,6 +64,7 @@ class Desk:
     """The session's plugin object."""
 
     def __init__(self, config: pytest.Config) -> None:
+        prefer_one_thread()
         option = config.getoption
         self.json: str | None = option("bn_json")
         request = Request(
@@ -113,12 +116,10 @@ class Desk:
 
     def judge(self, item: pytest.Item, assignment: Assignment, clause: str) -> None:
         """Fail, skip or pass an item by the report on its clause."""
-        if clause in assignment.plan.clauses:
-            report = assignment.report(clause)
-        else:
-            report = assignment.report(next(iter(sorted(assignment.plan.clauses))))
-            if CLAUSES[clause].status != "planned":
-                item.user_properties.append(("outcome", "skip"))
+        if clause not in assignment.plan.clauses:
+            outcome, why = say_why_unjudged(clause, assignment.loaded[0], assignment.request)
+            pytest.skip(f"{clause}: {outcome}, {why}")
+        report = assignment.report(clause)
         found = report.clause(clause)
         item.user_properties += [("executed", found.executed), ("informative", found.informative)]
         self._tell(found, report)
@@ -127,9 +128,7 @@ class Desk:
         if found.outcome in ("fail", "crashed"):
             pytest.fail("\n".join(render_failure(found, report)), pytrace=False)
         if found.outcome != "pass":
-            missing = [ability for ability in CLAUSES[found.id].needs if ability not in report.scope["abilities"]]  # type: ignore[operator]
-            why = found.why if found.why != "not asked for" else f"the target does not offer {', '.join(missing)}"
-            pytest.skip(f"{found.id}: {found.outcome}, {why}")
+            pytest.skip(f"{found.id}: {found.outcome}, {found.why}")
 
     def conclude(self, item: pytest.Item, assignment: Assignment) -> None:
         """The verdict on a target: fails where it does not conform, and where too little ran to say."""
@@ -160,7 +159,7 @@ class Desk:
 
     def pytest_sessionfinish(self) -> None:
         if self.json and self.verdicts and self._folder is not None:
-            Path(self.json).write_text(Certificate(tuple(self.verdicts.values())).to_json(), encoding="utf-8")
+            write_whole("--bn-json", self.json, Certificate(tuple(self.verdicts.values())).to_json())
         if self._folder is not None:
             self._folder.cleanup()
 

@@ -20,6 +20,7 @@ from bnspec.spec.bounds import (
     bound_moments,
     bound_output,
     bound_statistics,
+    count_debiasing,
     exact_statistics,
 )
 from bnspec.spec.dialects import Dialect
@@ -73,14 +74,13 @@ class ExpectedPass:
     def differentiate(self, dy: Array) -> tuple[Cotangents, GradientError]:
         """Exact gradients for an upstream gradient (native shape), with their bounds."""
         a, g = self.terms.arithmetic, channel_major(dy)
-        exact_dy = a.array(g)
-        if self.k is None:
-            exact = differentiate_evaluation(exact_dy, self.forward, self.gamma)
-        else:
-            exact = differentiate_training(exact_dy, self.forward, self.gamma, self.k)
-        dx, dgamma, dbeta = (a.float64(each) for each in (exact.x, exact.gamma, exact.beta))
-        dy64 = g.astype(np.float64)
+        exact_dy, dy64 = a.array(g), g.astype(np.float64)
         with np.errstate(all="ignore"):
+            if self.k is None:
+                exact = differentiate_evaluation(exact_dy, self.forward, self.gamma)
+            else:
+                exact = differentiate_training(exact_dy, self.forward, self.gamma, self.k)
+            dx, dgamma, dbeta = (a.float64(each) for each in (exact.x, exact.gamma, exact.beta))
             e = bound_gradients(self.magnitudes, dy64, dx, dgamma, dbeta, self.errors, self.terms.rounding, self.k)
         return exact, e
 
@@ -160,13 +160,14 @@ def update_buffers(old: ExpectedBuffers, batch: ExpectedPass, momentum: float | 
         raise ValueError("an evaluation has no batch statistics to blend")
     a, r = terms.arithmetic, terms.rounding
     weight = weight_of_new_batch(terms.dialect, momentum, batches, a)
+    debiasing = count_debiasing(terms.dialect, momentum, batches)
     var = stored_variance(moments, terms.dialect)
     result = blend(old.mean, moments.mean, weight), blend(old.var, var, weight)
     w = float(a.float64(weight))
     besides = moments.count / (moments.count - 1) if terms.dialect.stores == "unbiased" else 1.0
     with np.errstate(all="ignore"):
         f = a.float64
-        e_mean = bound_blend(f(old.mean), f(moments.mean), f(result[0]), old.e_mean, batch.errors.mean, w, r)
+        e_mean = bound_blend(f(old.mean), f(moments.mean), f(result[0]), old.e_mean, batch.errors.mean, w, r, debiasing)
         e_new = besides * batch.errors.biased_var
-        e_var = bound_blend(f(old.var), f(var), f(result[1]), old.e_var, e_new, w, r)
+        e_var = bound_blend(f(old.var), f(var), f(result[1]), old.e_var, e_new, w, r, debiasing)
     return ExpectedBuffers(*result, e_mean, e_var)

@@ -124,17 +124,37 @@ EXPERIMENTS: dict[str, Experiment] = {
             {
                 "F1": forward.judge_f1_in_history,
                 "G1": gradients.judge_g1_in_history,
-                "R3": running.judge_r3,
-                "R4": running.judge_r4,
+                "R3": running.judge_history,
             },
             needs=("running_statistics",),
-            cases=16,
+            cases=12,
             longest=70,
             literal=tuple(
                 Case("history", "float32", shape, 0.1, momentum, steps=steps, seed=seed)
                 for seed, (shape, momentum, steps) in enumerate(
-                    (((3, 2), None, 4), ((3, 2, 2), 0.3, 5), ((2, 3, 2, 2), None, 3), ((2, 2, 2, 1, 3), 0.7, 6))
+                    (
+                        ((3, 2), 0.3, 5),
+                        ((4, 3), 0.7, 3),
+                        ((3, 2, 2), 0.3, 4),
+                        ((2, 2, 3), 0.05, 3),
+                        ((2, 3, 2, 2), 0.3, 3),
+                        ((3, 2, 2, 3), 0.7, 4),
+                        ((2, 2, 2, 1, 3), 0.7, 6),
+                        ((2, 2, 3, 2, 2), 0.3, 3),
+                    )
                 )
+            ),
+        ),
+        Experiment(
+            "cumulative",
+            act_history,
+            {"R4": running.judge_history},
+            needs=("running_statistics", "cumulative"),
+            cases=6,
+            longest=70,
+            literal=tuple(
+                Case("cumulative", "float32", shape, 0.1, None, steps=4)
+                for shape in ((3, 2), (2, 3, 2), (3, 2, 2, 2), (2, 2, 2, 1, 3))
             ),
         ),
         Experiment("memory", act_memory, {"R8": running.judge_r8_in_memory}, cases=3, longest=70),

@@ -100,7 +100,8 @@ def as_mp(value: Number, a: Arithmetic = QUAD) -> NDArray[Any]:
     """Leave the arithmetic as the exact sum of two float64."""
     high = a.float64(value)
     low = a.float64(value - a.array(high))
-    return np.vectorize(lambda h, s: mpmath.mpf(float(h)) + mpmath.mpf(float(s)), otypes=[object])(high, low)
+    join = np.vectorize(lambda h, s: mpmath.mpf(float(h)) + mpmath.mpf(float(s)), otypes=[object])
+    return np.asarray(join(high, low))
 
 
 def assert_near(got: Number, wanted: NDArray[Any], a: Arithmetic = QUAD) -> None:
@@ -173,7 +174,7 @@ def test_training_with_updated_statistics_is_the_derivative_of_its_forward(store
 
 def _symbols(value: Any) -> NDArray[Any]:
     """Numbers become rationals, so that nothing is rounded; symbols stay."""
-    return np.vectorize(sympy.nsimplify, otypes=[object])(np.asarray(value, dtype=object))
+    return np.asarray(np.vectorize(sympy.nsimplify, otypes=[object])(np.asarray(value, dtype=object)))
 
 
 SYMBOLIC = Arithmetic("symbolic", 0, _symbols, np.vectorize(sympy.sqrt, otypes=[object]), np.asarray)

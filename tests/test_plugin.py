@@ -80,6 +80,7 @@ def test_items_are_named_by_target_and_clause(run: Any) -> None:
     result = run(SUITE, "--bn", RIGHT, "--collect-only", "-q", *QUICK)
     names = [line.partition("[")[2].removesuffix("]") for line in result.stdout.lines if "test_conformance.py" in line]
     assert names == [f"{RIGHT}-{clause}" for clause in CLAUSES] + [f"{RIGHT}-verdict"]
+    result.stdout.no_fnmatch_line("*test_speed*")
 
 
 def test_a_right_layer_passes_and_planned_clauses_are_skipped_with_the_reason(run: Any) -> None:
@@ -115,9 +116,9 @@ def test_an_incomplete_verdict_fails(run: Any) -> None:
 
 
 def test_what_is_left_out_is_skipped_with_the_reason(run: Any) -> None:
-    result = run(SUITE, "--bn", RIGHT, *QUICK, "--bn-without", "gradients", "-k", "G1 or verdict", "-rs")
+    result = run(SUITE, "--bn", RIGHT, *QUICK, "--bn-without", "gradients", "-k", "G2 or verdict", "-rs")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["*G1: skip, left out: without gradients*"])
+    result.stdout.fnmatch_lines(["*G2: skip, left out: without gradients*"])
     result.stdout.fnmatch_lines(["*CONFORMS to torch, without gradients - *"])
 
 
@@ -143,9 +144,39 @@ def test_workers_come_to_the_same_certificate(pytester: pytest.Pytester, run: An
 
 
 def test_users_own_items_run_beside_a_target(pytester: pytest.Pytester, run: Any) -> None:
-    own = pytester.makepyfile("import pytest\n\n@pytest.mark.parametrize('n', [1, 2])\ndef test_own(n):\n    assert n\n")
+    own = pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("n", [1, 2])
+        def test_own(n):
+            assert n
+        """
+    )
     result = run(str(own), "--bn", RIGHT, *QUICK)
     assert outcomes(result) == {"passed": 2}
+
+
+# Benchmarks
+
+
+def test_benchmarks_time_a_target_beside_torch(run: Any) -> None:
+    options = ("--bn-device", "cpu", "--benchmark-disable", "-v")
+    result = run("-p", "pytest_benchmark.plugin", f"{SUITE}/benchmarks", "--bn", RIGHT, *options)
+    assert result.ret == 0
+    assert outcomes(result) == {"passed": 18}
+    for call in ("training", "forward and backward", "evaluation"):
+        for name in (RIGHT, "torch.nn:BatchNorm1d"):
+            result.stdout.fnmatch_lines_random([f"*test_speed[[]{name}-{call}, *, cpu[]]*"])
+
+
+def test_benchmarks_without_a_target_are_wrong_usage(run: Any) -> None:
+    result = run("-p", "pytest_benchmark.plugin", f"{SUITE}/benchmarks")
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*add --bn TARGET*"])
+
+
+# Wrong usage
 
 
 @pytest.mark.parametrize(

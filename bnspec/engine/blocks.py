@@ -63,10 +63,8 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
     for case in experiments()[block.experiment].literal:
         if len(case.shape) not in scope.ranks or scope.channels not in (None, case.channels):
             continue
-        if case.momentum is None and not scope.cumulative:
-            continue
         eps = case.eps if scope.eps is None else scope.eps
-        momentum = case.momentum if scope.momentum is None else scope.momentum
+        momentum = case.momentum if scope.momentum is None or case.momentum is None else scope.momentum
         cases.append(replace(case, dtype=block.dtype, eps=eps, momentum=momentum))
     return cases
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 
 from bnspec.engine.blocks import Block
 from bnspec.engine.judging import experiments
@@ -86,19 +85,6 @@ def check_request(request: Request) -> None:
     for device in request.devices:
         if device not in ("cpu", "cuda", "all") and not device.startswith("cuda:"):
             raise UsageError(f"there is no device {device!r}: write cpu, cuda, cuda:0 or all")
-
-
-def check_writable(option: str, file: str | None) -> None:
-    """Refuse an output file that cannot be written before anything runs; an existing one is left as it is."""
-    if file is None:
-        return
-    try:
-        with Path(file).open("a", encoding="utf-8"):
-            pass
-    except OSError as error:
-        raise UsageError(
-            f"{option} {file}: cannot be written ({error.strerror}); name a file in a folder that can"
-        ) from None
 
 
 def make_plan(subject: Subject, request: Request) -> Plan:

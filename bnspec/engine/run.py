@@ -68,7 +68,7 @@ def assemble(
             if clause.id in findings:
                 report = _add_finding(report, findings[clause.id][1], explanation)
         else:
-            report = report_unjudged(clause, *_say_why_unjudged(clause.id, subject, request))
+            report = report_unjudged(clause, *say_why_unjudged(clause.id, subject, request))
         reports.append(report)
     return TargetReport(
         target, arguments, subject.dialect.name, dialect_source, _describe_scope(subject, plan, request),
@@ -111,7 +111,7 @@ def _add_finding(report: ClauseReport, finding: Finding, explanation: Explanatio
     return replace(report, why=why, case=f"{finding.device}/{finding.case}")
 
 
-def _say_why_unjudged(clause: str, subject: Subject, request: Request) -> tuple[Outcome, str]:
+def say_why_unjudged(clause: str, subject: Subject, request: Request) -> tuple[Outcome, str]:
     """A clause is not run where it is planned or not asked for, and skipped where the subject has not what it needs."""
     if CLAUSES[clause].status == "planned":
         return "not-run", "planned: not yet checked"

@@ -52,4 +52,4 @@ class Subject:
     def scope(self) -> Scope:
         p = self.promises
         evaluation = self.offers("evaluation", "running_statistics")
-        return Scope(p.ranks, p.eps, p.momentum, p.channels, self.offers("cumulative"), evaluation)
+        return Scope(p.ranks, p.eps, p.momentum, p.channels, evaluation)

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnspec.spec.dialects import Dialect
+from bnspec.spec.equations import keep_constant
 from bnspec.spec.formats import Format, arithmetic_of
 
 Floats = NDArray[np.float64]
@@ -49,7 +51,7 @@ class Rounding:
         return self.arithmetic.smallest_normal if self.flushes else self.arithmetic.smallest_subnormal
 
     def extra(self, storage: Format) -> tuple[float, float]:
-        """Relative and absolute error of one rounding to `storage`; zero where it is no narrower than the arithmetic."""
+        """Relative and absolute error of one rounding to `storage`; zero where that is as wide as the arithmetic."""
         if storage.precision >= self.arithmetic.precision:
             return 0.0, 0.0
         return storage.unit_roundoff, storage.smallest_subnormal
@@ -120,7 +122,7 @@ def bound_statistics(
     """Errors of rstd from those of mean and biased variance; `var` normalises and is `besides` = m/K times the biased.
 
     An interval and not a first-order term: where var is small against its error the first order is wrong. Any computed
-    variance is at least zero, hence the floor at eps. Six roundings: eps, its addition, root, quotient, a two-ulp rsqrt.
+    variance is at least zero, hence the floor at eps. Six roundings: eps, its sum, root, quotient, a two-ulp rsqrt.
     """
     e_var = besides * (e_biased + (2 * r.u * var / besides if besides != 1.0 else 0.0))
     total = var + eps
@@ -184,6 +186,8 @@ def store(bound: Floats, exact: Floats, r: Rounding, storage: Format) -> Floats:
 
 @dataclass(frozen=True)
 class GradientError:
+    """Allowed errors of dx (C, m), dgamma and dbeta (C,)."""
+
     x: Floats
     gamma: Floats
     beta: Floats
@@ -232,7 +236,7 @@ def _bound_dx(
     r: Rounding,
     k: int,
 ) -> Floats:
-    """T = |dy| + |dbeta|/m + |xhat dgamma|/K carries the rounding and not |dx|: at m = 2 dx is almost all cancellation."""
+    """T = |dy| + |dbeta|/m + |xhat dgamma|/K carries the rounding, not |dx|: at m = 2 dx is almost all cancellation."""
     m, u, w = dy.shape[1], r.u, r.w
     gamma, top = np.abs(v.gamma)[:, None], e.rstd_max[:, None]
     g, xhat = np.abs(dy), np.abs(v.deviation) * v.rstd[:, None]
@@ -252,16 +256,34 @@ def _bound_dx(
     return np.asarray(bound + underflow + 2 * relative * gamma * top * (terms + inner))
 
 
-def bound_blend(
-    old: Floats, new: Floats, result: Floats, e_old: Floats, e_new: Floats, weight: float, r: Rounding
-) -> Floats:
-    """Allowed error of (1-a) old + a new, for the running mean and variance alike.
+def count_debiasing(dialect: Dialect, momentum: float | None, batches: int) -> float:
+    """Roundings that debiasing adds: rho and rho**k are rounded before 1 - rho**k cancels (k counts this batch)."""
+    if dialect.average != "debiased" or momentum is None:
+        return 0.0
+    kept = keep_constant(dialect, momentum)
+    k = batches + 1
+    power = (1.0 - kept if dialect.momentum_weighs == "new" else kept) ** k
+    return (2 * k + 3) * power / (1.0 - power) if power < 1.0 else np.inf
 
-    a or 1-a is rounded before use, whichever the subject was given, so both old and new enter with the weight a + |1-a|.
+
+def bound_blend(
+    old: Floats,
+    new: Floats,
+    result: Floats,
+    e_old: Floats,
+    e_new: Floats,
+    weight: float,
+    r: Rounding,
+    debiasing: float = 0.0,
+) -> Floats:
+    """Allowed error of (1-a) old + a new, for the running mean and variance alike; `debiasing` from count_debiasing.
+
+    a or 1-a is rounded before use, whichever the subject was given, so old and new both weigh a + |1-a| here.
     Six roundings: two of constants, two products, the sum, and m/(m-1) where the variance is unbiased.
     """
     both = weight + abs(1.0 - weight)
     relative, _ = r.extra(r.kept)
+    coarsest = max(r.u, relative)
     size = np.abs(old) + e_old + (np.abs(new) + e_new if weight else 0.0)
-    slack = (accumulate(6, max(r.u, relative)) * both + 2 * relative * weight) * size
+    slack = (accumulate(6, coarsest) * both + accumulate(debiasing, coarsest) + 2 * relative * weight) * size
     return store(abs(1.0 - weight) * e_old + weight * e_new + slack + 2 * r.w, result, r, r.parameters)

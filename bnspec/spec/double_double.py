@@ -1,8 +1,8 @@
 """Double-double arithmetic on NumPy arrays: the fallback where numpy-quaddtype has no wheel.
 
-A number is the unevaluated sum of two float64. Algorithms: Dekker 1971 (split, product), Knuth TAOCP 2, 4.2.2 (two-sum),
-Hida, Li & Bailey 2001 (the composed operations). It has the exponent range of float64: products overflow beyond about
-1e300 and lose their low word below about 1e-290.
+A number is the unevaluated sum of two float64. Algorithms: Dekker 1971 (split, product), Knuth TAOCP 2, 4.2.2
+(two-sum), Hida, Li & Bailey 2001 (the composed operations). It has the exponent range of float64: products overflow
+beyond about 1e300 and lose their low word below about 1e-290.
 """
 
 from __future__ import annotations

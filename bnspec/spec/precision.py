@@ -95,5 +95,6 @@ def check_arithmetic(arithmetic: Arithmetic) -> None:
             if abs(g - w) > unit * s:
                 raise BrokenArithmetic(
                     f"the {arithmetic.name} arithmetic fails its self-test: a {name} is off by"
-                    f" {float(abs(g - w) / s):.1e} relative; reinstall numpy-quaddtype, or uninstall it to use the double-double fallback"
+                    f" {float(abs(g - w) / s):.1e} relative; reinstall numpy-quaddtype,"
+                    " or uninstall it to use the double-double fallback"
                 )

@@ -115,21 +115,8 @@ def judge_r5(record: VariantsRecord) -> Judgement:
     return worst_of(*checks)
 
 
-def judge_r3(record: HistoryRecord) -> Judgement:
-    """The buffers after several batches, each with the weight that momentum gives it."""
-    if record.stage.case.momentum is None:
-        return VACUOUS
-    return _judge_history(record)
-
-
-def judge_r4(record: HistoryRecord) -> Judgement:
-    """The buffers after several batches under momentum=None: plain averages."""
-    if record.stage.case.momentum is not None:
-        return VACUOUS
-    return _judge_history(record)
-
-
-def _judge_history(record: HistoryRecord) -> Judgement:
+def judge_history(record: HistoryRecord) -> Judgement:
+    """The buffers after several batches: each with the weight that momentum gives it, or the plain average."""
     record.played.forward.get()
     after = f"{len(record.batches)} batches"
     return judge_buffers(record.played.after_forward.get(), record.expected[1], record.stage, after)

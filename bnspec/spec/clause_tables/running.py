@@ -45,6 +45,7 @@ RUNNING: tuple[Clause, ...] = (
         bound="E_k = (1-a) E_{k-1} + e_rm of step k, likewise for rv; e_y and gradient bounds for the last batch",
         status="active",
         needs=BUFFERS,
+        informative=(4, 48, 384),
     ),
     Clause(
         id="R4",
@@ -83,6 +84,7 @@ RUNNING: tuple[Clause, ...] = (
         bound='e_rm and e_rv of chapter "running statistics", for ranks above 2',
         status="active",
         needs=("running_statistics", "positions"),
+        informative=(4, 48, 384),
     ),
     Clause(
         id="R7",

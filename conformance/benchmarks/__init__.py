@@ -1,0 +1,1 @@
+"""How long a target takes beside torch.nn: `pytest conformance/benchmarks --bn TARGET`."""

@@ -1,0 +1,89 @@
+"""What the suite says of what is known: torch.nn, the references and the museum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import bnspec
+from bnspec.layers.target import load_target
+from bnspec.mutants.record import Mutant, RightLayer
+from bnspec.mutants.table import MUTANTS, RIGHT_LAYERS
+from bnspec.spec.clauses import CLAUSES
+
+RIGHT: dict[str, tuple[str, str | None, dict[str, Any]]] = {
+    "BatchNorm1d": ("torch.nn:BatchNorm1d", None, {}),
+    "BatchNorm2d": ("torch.nn:BatchNorm2d", None, {}),
+    "BatchNorm3d": ("torch.nn:BatchNorm3d", None, {}),
+    "functional": ("torch.nn.functional:batch_norm", None, {}),
+    "numpy": ("reference:numpy", "torch", {}),
+    "torch": ("reference:torch", None, {}),
+    "torch, biased": ("reference:torch", "torch", {"unbiased": False}),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_ones_conform(name: str) -> None:
+    target, dialect, arguments = RIGHT[name]
+    certificate = bnspec.certify(
+        load_target(target).obj, dialect=dialect, arguments=arguments, profile="smoke", target=target
+    )
+    assert certificate.conforms, str(certificate)
+    report = certificate.targets[0]
+    assert report.dialect == (dialect or ("makemore" if name == "torch" else "torch"))
+    judged = {clause.id for clause in report.clauses if clause.outcome == "pass"}
+    assert judged >= {"F1", "F2", "F7", "F8", "F13", "R2", "R3", "R5", "E1", "E2", "E3", "E4", "G1", "G2", "G6"}
+
+
+def test_planned_clauses_are_never_shown_as_passed() -> None:
+    report = bnspec.certify(torch.nn.BatchNorm1d, profile="smoke", clauses=["F1"]).targets[0]
+    outcomes = {clause.outcome for clause in report.clauses if CLAUSES[clause.id].status == "planned"}
+    assert outcomes == {"not-run"}
+
+
+def test_the_seed_is_refused_for_its_defects() -> None:
+    report = bnspec.certify(load_target("reference:seed").obj, profile="smoke").targets[0]
+    assert report.dialect == "makemore"
+    failed = {clause.id: clause.why or "" for clause in report.clauses if clause.outcome in ("fail", "crashed")}
+    assert set(failed) == {"R1", "R8"}
+    assert "shape of running_mean after a batch: got (1," in failed["R1"]
+    assert "the graph of the pass" in failed["R8"]
+
+
+def test_torch_under_another_dialect_is_told_which_it_follows() -> None:
+    report = bnspec.certify(torch.nn.BatchNorm1d, dialect="makemore", profile="smoke").targets[0]
+    assert report.verdict == "does not conform"
+    assert len(report.notes) == 1
+    assert "`normalises_with`" in report.notes[0]
+    assert "--dialect torch" in report.notes[0]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.id)
+def test_wrong_ones_are_refused_at_smoke(mutant: Mutant) -> None:
+    certificate = bnspec.certify(
+        load_target(mutant.target).obj, dialect=mutant.dialect, profile="smoke", fail_fast=True
+    )
+    assert certificate.verdict == "does not conform", f"{mutant.what_is_wrong}\n{certificate}"
+
+
+@pytest.mark.parametrize("layer", RIGHT_LAYERS, ids=lambda layer: layer.id)
+def test_right_ones_by_other_roads_are_not_refused(layer: RightLayer) -> None:
+    certificate = bnspec.certify(load_target(layer.target).obj, dialect=layer.dialect, profile="smoke")
+    assert certificate.conforms, f"{layer.how}\n{certificate}"
+
+
+def test_a_known_mistake_is_named() -> None:
+    target = load_target("bnspec.mutants.torch_modules:EpsStored")
+    why = bnspec.certify(target.obj, dialect="torch", profile="smoke", clauses=["R2"]).targets[0].clause("R2").why
+    assert why is not None
+    assert "it looks as if eps had leaked into the stored variance" in why

@@ -1,0 +1,157 @@
+"""Tables and judges agree; cases are addresses; blocks are nested; findings shrink and rerun."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bnspec.api import make_subject
+from bnspec.cases.batches import make_batch, make_state
+from bnspec.cases.case import AddressError, Case, parse_address
+from bnspec.cases.fills import FILLS
+from bnspec.cases.layouts import LAYOUTS, channel_major, from_channel_major, lay_out
+from bnspec.cases.strategies import FILL_WEIGHTS, Scope, draw_cases, palette
+from bnspec.conformance.table import EXPERIMENTS, judged_clauses
+from bnspec.engine.blocks import Block, run_block, seed_of
+from bnspec.engine.judging import judge_case
+from bnspec.engine.plan import Request, make_plan
+from bnspec.engine.shrinking import shrink
+from bnspec.engine.subject import Subject
+from bnspec.layers.target import load_target
+from bnspec.spec.clauses import CLAUSES
+
+RANKS = Scope((2, 3, 4, 5))
+
+
+def subject_of(target: str, dialect: str = "torch") -> Subject:
+    return make_subject(load_target(target).obj, Request(dialect), {})[0]
+
+
+def test_every_clause_that_is_not_planned_has_a_judge_and_every_judge_a_clause() -> None:
+    assert judged_clauses() == {clause.id for clause in CLAUSES.values() if clause.status != "planned"}
+
+
+@given(st.sampled_from(sorted(EXPERIMENTS)), st.sampled_from(("float32", "float64")), st.integers(0, 70), st.data())
+def test_an_address_is_the_case(experiment: str, dtype: str, block: int, data: st.DataObject) -> None:
+    case = data.draw(draw_cases(experiment, dtype, RANKS, block))
+    again = parse_address(case.address())
+    assert again == case
+    assert make_batch(again).x.tobytes() == make_batch(case).x.tobytes()
+
+
+@pytest.mark.parametrize("text", ["", "training", "training/float32/2x3/eps=0", "a/b/2x3/nothing=1", "a/b/x/eps=1"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(AddressError, match="is no case address"):
+        parse_address(text)
+
+
+@given(st.sampled_from(sorted(EXPERIMENTS)), st.integers(0, 70), st.data())
+def test_drawn_cases_can_be_normalised(experiment: str, block: int, data: st.DataObject) -> None:
+    case = data.draw(draw_cases(experiment, "float32", RANKS, block))
+    state = make_state(case)
+    assert case.count >= 2
+    assert all(len(p) == case.channels for p in (state.gamma, state.beta, state.running_mean, state.running_var))  # type: ignore[arg-type]
+    assert np.isfinite(make_batch(case).x).all()
+    if case.channels > 2:
+        assert np.min(state.gamma) < 0  # type: ignore[arg-type]
+        assert 0 in state.gamma  # type: ignore[operator]
+
+
+def test_palettes_meet_sizes_and_coincidences() -> None:
+    """What random draws seldom meet is enumerated: over eight blocks, and much of it in the first."""
+    shapes = {shape for block in range(8) for shape in palette(RANKS, block, 1100)}
+    counts = {int(np.prod(shape)) // shape[1] for shape in shapes}
+    assert counts >= {2, 3, 31, 33, 65, 257, 127, 63, 129, 513, 1025}
+    assert {shape[1] for shape in shapes} >= {1, 33, 65, 129, 257}
+    first = palette(RANKS, 0, 1100)
+    assert {len(shape) for shape in first} == {2, 3, 4, 5}
+    assert any(shape[0] == shape[1] for shape in shapes)
+    assert any(shape[0] == 1 for shape in first)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shape", [(3, 2), (2, 3, 4), (2, 3, 4, 5), (1, 3, 2), (2, 1, 3, 2)])
+def test_layouts_keep_values(layout: str, shape: tuple[int, ...]) -> None:
+    a = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    laid_out = lay_out(a, layout)
+    assert np.array_equal(laid_out, a)
+    assert np.array_equal(from_channel_major(channel_major(laid_out), shape), a)
+    if min(shape) > 1 and layout != "contiguous" and not (layout == "channels_last" and len(shape) == 2):
+        assert not laid_out.flags.c_contiguous
+
+
+def test_fills_meet_the_dangers() -> None:
+    assert set(FILLS) == set(FILL_WEIGHTS)
+    batch = {
+        fill: channel_major(make_batch(Case("training", "float32", (40, 6), 1e-3, 0.3, fill)).x).astype(np.float64)
+        for fill in FILLS
+    }
+    ratio = np.abs(batch["offset"].mean(1)) / batch["offset"].std(1)
+    assert ratio.min() > 9
+    assert ratio.max() > 60
+    assert (batch["constant"].std(1)[::2] == 0).all()
+    assert (batch["tiny"].std(1) < 0.2 * 1e-3**0.5).all()
+    assert (batch["late"][:, :-3] == 0).all()
+    assert (batch["late"][:, -1] == 1).all()
+    near = batch["spread"].var(1) / 1e-3
+    assert ((near > 0.005) & (near < 200)).any()
+
+
+def test_the_upstream_gradient_is_not_in_the_span_of_one_and_xhat() -> None:
+    """There the true dx is zero, and wrong ones pass."""
+    case = Case("training", "float64", (20, 4), 1e-3, 0.3)
+    batch = make_batch(case)
+    x, dy = channel_major(batch.x), channel_major(batch.dy)
+    for channel in range(4):
+        basis = np.stack([np.ones(20), x[channel]], axis=1)
+        rest = dy[channel] - basis @ np.linalg.lstsq(basis, dy[channel], rcond=None)[0]
+        assert np.linalg.norm(rest) > 0.2 * np.linalg.norm(dy[channel])
+
+
+def test_smoke_is_a_part_of_standard() -> None:
+    subject = subject_of("torch.nn:BatchNorm1d")
+    smoke, standard = (make_plan(subject, Request(profile=name)).blocks() for name in ("smoke", "standard"))
+    assert set(smoke) < set(standard)
+    assert len(standard) == 8 * len(smoke)
+
+
+def test_blocks_draw_different_cases_and_devices_the_same() -> None:
+    seeds = {seed_of(Block("training", dtype, "cpu", b), s) for dtype in ("a", "b") for b in range(3) for s in (0, 1)}
+    assert len(seeds) == 12
+    assert seed_of(Block("training", "a", "cpu", 0), 0) == seed_of(Block("training", "a", "cuda:0", 0), 0)
+
+
+def test_a_block_gives_the_same_result_again() -> None:
+    subject, block = subject_of("torch.nn:BatchNorm1d"), Block("training", "float32", "cpu", 3)
+    first, second = (run_block(subject, block, 5, {"F1", "G1"}) for _ in range(2))
+    assert first == second
+    assert first.tallies["F1"].executed > 15
+
+
+def test_a_finding_shrinks_and_reruns_to_itself() -> None:
+    subject, block = subject_of("bnspec.mutants.torch_modules:BiasedStored"), Block("training", "float64", "cpu", 1)
+    first = run_block(subject, block, 0, {"R2"}).tallies["R2"].finding
+    assert first is not None
+    smallest = shrink(subject, block, 0, first)
+    case = parse_address(smallest.case)
+    assert case.count * case.channels <= 4
+    judged = judge_case(subject, case, "cpu", {"R2"})["R2"]
+    assert (judged.got, judged.wanted, judged.ratio) == (smallest.got, smallest.wanted, smallest.ratio)
+
+
+class _Raises(torch.nn.BatchNorm1d):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002  # torch's own name
+        if input.shape[0] == 5:
+            raise RuntimeError("no fives")
+        return super().forward(input)
+
+
+def test_what_a_subject_raises_is_a_finding() -> None:
+    subject = make_subject(_Raises, Request(), {})[0]
+    judged = judge_case(subject, Case("training", "float32", (5, 3), 0.1, 0.3), "cpu", {"F1", "G1", "R2"})
+    assert {clause: (j.crashed, j.got) for clause, j in judged.items() if clause != "R2"} == {
+        clause: (True, "raised RuntimeError: no fives") for clause in ("F1", "G1")
+    }
