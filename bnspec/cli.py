@@ -79,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--dtype", nargs="+", default=[], metavar="DTYPE", help="float32, float64 (default: all promised)"
     )
     certify.add_argument("--without", nargs="+", default=[], metavar="ABILITY",
-                         help="leave out what the target does not offer, such as gradients; the verdict says so")  # fmt: skip
+                         help="leave out what the target does not offer, such as gradients")  # fmt: skip
     certify.add_argument("--clause", nargs="+", default=[], metavar="ID", help="judge these clauses alone")
     certify.add_argument("--case", metavar="ADDRESS", help="run one case again, by the address that a failure prints")
     certify.add_argument("--strict", action="store_true", help="SHOULD clauses decide too")
@@ -195,7 +195,7 @@ def _print_clause(name: str) -> None:
         "level": f"{clause.level}: {LEVELS[clause.level]}{diagnostic}",
         "status": clause.status + (": not yet checked" if clause.status == "planned" else ""),
         "needs": ", ".join(clause.needs) or "nothing beyond a training forward",
-        "informative": "at least {} cases at smoke, {} at standard, {} at thorough, in each dtype on each device".format(
+        "informative": "at least {} cases at smoke, {} at standard, {} at thorough, per dtype and device".format(
             *clause.informative
         ),
     }
