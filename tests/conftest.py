@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from hypothesis import settings
 
+from bnspec.engine.threads import prefer_one_thread
+
 settings.load_profile("ci")
+prefer_one_thread()  # before any test imports a framework
 
 pytest_plugins = ["pytester"]

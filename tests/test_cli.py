@@ -298,9 +298,10 @@ def test_a_clause_is_printed_whole(capsys: Output) -> None:
 MY_LAYERS = "from torch import nn\n\n\nclass FastBatchNorm(nn.BatchNorm1d):\n    pass\n"
 
 
-def readme_commands() -> list[str]:
-    """Every line of the README's code that calls bnspec, pytest or Python; pip's lines are not run."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+def written_commands() -> list[str]:
+    """Every line of code in README and docs that calls bnspec, pytest or Python; pip's lines are not run."""
+    pages = [ROOT / "README.md", ROOT / "docs/ci.md", ROOT / "docs/timing.md"]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages).replace("\\\n", " ")
     fenced = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     lines = [line for block in fenced for line in block.splitlines()] + re.findall(r"^    (.*)", text, re.MULTILINE)
     lines = [line.strip().removeprefix("$ ") for line in lines]
@@ -316,14 +317,14 @@ def quicken(command: list[str]) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
+def test_the_commands_of_readme_and_docs_run(tmp_path: Path) -> None:
     """They end in a verdict (0 or 1), in a checkout with the user's own my_layers.py beside it."""
     folder = tmp_path / "checkout"
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "shared"))
     (folder / "my_layers.py").write_text(MY_LAYERS, encoding="utf-8")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     assert shutil.which("bnspec", path=path), "the commands need the package installed: pip install -e '.[test]'"
-    commands = readme_commands()
+    commands = list(dict.fromkeys(written_commands()))
     assert any(command.startswith("bnspec certify") for command in commands)
     for line in commands:
         command = quicken(shlex.split(line, comments=True))
@@ -331,3 +332,12 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
         found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert found.returncode in (0, 1), f"{line}\n{found.stdout}{found.stderr}"
         assert "Traceback" not in found.stdout + found.stderr, line
+
+
+def test_the_python_of_the_readme_runs() -> None:
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    assert blocks
+    for block in blocks:
+        exec(block, {})
