@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ PLANNED = [clause.id for clause in CLAUSES.values() if clause.status == "planned
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs pytest in a process of its own, with this plugin and pytest-xdist and no other that is installed."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(pytester.path)]))
 
     def run_pytest(*arguments: str) -> pytest.RunResult:
         return pytester.runpytest_subprocess("-p", "bnspec.plugin", "-p", "xdist.plugin", *arguments)
@@ -108,8 +109,15 @@ def test_a_wrong_layer_fails_with_the_message_and_fails_the_verdict(run: Any) ->
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
-def test_an_incomplete_verdict_fails(run: Any) -> None:
-    result = run(SUITE, "--bn", RIGHT, *QUICK, "--bn-clause", "R3", "--bn-arg", "eps=1e300")
+def test_an_incomplete_verdict_fails(pytester: pytest.Pytester, run: Any) -> None:
+    pytester.makepyfile(
+        demanding="""
+        from dataclasses import replace
+        from bnspec.spec.clauses import CLAUSES
+        CLAUSES["R3"] = replace(CLAUSES["R3"], informative=(10**6,) * 3)
+        """
+    )
+    result = run("-p", "demanding", SUITE, "--bn", RIGHT, *QUICK, "--bn-clause", "R3")
     assert result.ret == 1
     assert outcomes(result) == {"skipped": 1, "failed": 1}
     result.stdout.fnmatch_lines(["*INCOMPLETE for torch*too little was judged of R3*"])
