@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,6 +81,15 @@ def test_wrong_ones_are_refused_at_smoke(mutant: Mutant) -> None:
 def test_right_ones_by_other_roads_are_not_refused(layer: RightLayer) -> None:
     certificate = bnspec.certify(load_target(layer.target).obj, dialect=layer.dialect, profile="smoke")
     assert certificate.conforms, f"{layer.how}\n{certificate}"
+
+
+def test_the_examples_are_what_they_say() -> None:
+    path = Path(__file__).parents[1] / "examples/my_layers.py"
+    assert bnspec.certify(load_target(f"{path}:FastBatchNorm").obj, profile="smoke").conforms
+    report = bnspec.certify(load_target(f"{path}:BiasedBatchNorm").obj, profile="smoke").targets[0]
+    failed = {clause.id for clause in report.clauses if clause.outcome == "fail"}
+    assert failed == {"R2", "R3", "R4", "R5", "R6"}
+    assert "the biased variance were stored" in (report.clause("R2").why or "")
 
 
 def test_a_known_mistake_is_named() -> None:
