@@ -37,6 +37,7 @@ EVALUATION: tuple[Clause, ...] = (
         bound="|difference| <= 2 e_y; bit for bit is graded by N8",
         status="active",
         needs=("evaluation", "running_statistics"),
+        informative=(4, 48, 384),
     ),
     Clause(
         id="E4",

@@ -84,7 +84,7 @@ RUNNING: tuple[Clause, ...] = (
         bound='e_rm and e_rv of chapter "running statistics", for ranks above 2',
         status="active",
         needs=("running_statistics", "positions"),
-        informative=(4, 48, 384),
+        informative=(2, 32, 256),
     ),
     Clause(
         id="R7",
