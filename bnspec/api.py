@@ -11,7 +11,9 @@ from bnspec.engine.plan import DEFAULT_PROFILE, Request, UsageError, check_reque
 from bnspec.engine.run import certify_subject
 from bnspec.engine.subject import Subject
 from bnspec.layers.implementation import resolve
-from bnspec.spec.dialects import UnknownDialect, find_dialect
+from bnspec.layers.promises import Promises
+from bnspec.spec.dialects import Dialect, UnknownDialect, find_dialect, is_frozen
+from bnspec.spec.formats import FORMATS, arithmetic_of
 
 DEFAULT_DIALECT = "torch"
 
@@ -58,15 +60,42 @@ def make_subject(obj: Any, request: Request, arguments: Mapping[str, Any]) -> tu
         chosen = find_dialect(name)
     except UnknownDialect as error:
         raise UsageError(str(error)) from None
-    if chosen.training_statistics != "batch":
+    if chosen.training_statistics == "running" and not is_frozen(chosen):
         raise UsageError(
-            f"dialect {name!r} normalises a training batch with running statistics, which is not judged yet;"
-            " name another dialect"
+            f"dialect {name!r} normalises a training batch with the running statistics that it has just updated, which"
+            " is not judged yet; name another dialect"
         )
     promises = implementation.promises
-    if promises.eps is not None and not promises.eps > 0:
-        raise UsageError(
-            f"eps is {promises.eps}, and batch norm is specified for eps > 0: give another, as --arg eps=1e-5"
-        )
+    if is_frozen(chosen) and "running_statistics" not in promises.abilities:
+        raise UsageError(f"dialect {name!r} is that of frozen layers, and the target has no running statistics")
+    _check_fixed(promises, request, chosen)
     left_out = set(request.without) | (set() if chosen.momentum_none == "cumulative" else {"cumulative"})
     return Subject(implementation, chosen, replace(promises, abilities=promises.abilities - left_out)), source
+
+
+HEADROOM = 2.0**32
+"""Cases hold variances up to about 2^30 times eps, which a buffer must be able to hold."""
+
+
+def _check_fixed(promises: Promises, request: Request, dialect: Dialect) -> None:
+    """Refuse an eps or momentum that the target fixes outside of what is specified."""
+    eps = promises.eps
+    if eps is not None and not eps > 0:
+        raise UsageError(f"eps is {eps}, and batch norm is specified for eps > 0: give another, as --arg eps=1e-5")
+    formats = [FORMATS[dtype] for dtype in request.dtypes or promises.dtypes]
+    narrow = min((arithmetic_of(f) for f in formats), key=lambda f: f.emax)
+    if eps is not None and not narrow.smallest_normal <= eps <= narrow.largest / HEADROOM:
+        raise UsageError(
+            f"eps is {eps}: for {narrow.name} arithmetic it is judged from {narrow.smallest_normal:.1e} to"
+            f" {narrow.largest / HEADROOM:.0e}; give another, as --arg eps=1e-5"
+        )
+    if promises.momentum == "absent" and not is_frozen(dialect):
+        raise UsageError(
+            "the target takes no momentum, and a layer has no attribute of that name: declare the value in use,"
+            " bnspec_momentum = ..., on the class or function"
+        )
+    if promises.momentum == "average" and dialect.momentum_none != "cumulative":
+        raise UsageError(
+            f"momentum is fixed at None, and dialect {dialect.name!r} has no plain average: give a number, as --arg"
+            " momentum=0.1, or another --dialect"
+        )

@@ -23,7 +23,7 @@ from bnspec.spec.bounds import (
     count_debiasing,
     exact_statistics,
 )
-from bnspec.spec.dialects import Dialect
+from bnspec.spec.dialects import Dialect, is_frozen
 from bnspec.spec.equations import (
     Cotangents,
     Moments,
@@ -114,7 +114,9 @@ def _assemble(
 
 
 def expect_training(terms: Terms, x: Array, state: State, eps: float) -> ExpectedPass:
-    """The exact training forward of a batch x (N, C, ...) with the parameters of `state`."""
+    """The exact training forward of a batch x (N, C, ...) with the parameters of `state`; an evaluation if frozen."""
+    if is_frozen(terms.dialect):
+        return expect_evaluation(terms, x, state, eps)
     a, flat = terms.arithmetic, channel_major(x)
     eps = keep_constant(terms.dialect, eps)
     moments = take_moments(a.array(flat))
@@ -154,8 +156,10 @@ def begin_buffers(terms: Terms, state: State) -> ExpectedBuffers:
 
 
 def update_buffers(old: ExpectedBuffers, batch: ExpectedPass, momentum: float | None, batches: int) -> ExpectedBuffers:
-    """R2: blend the batch into the running statistics, `batches` of which came before it."""
+    """R2: blend the batch into the running statistics, `batches` of which came before it; frozen ones stay."""
     terms, moments = batch.terms, batch.moments
+    if is_frozen(terms.dialect):
+        return old
     if moments is None:
         raise ValueError("an evaluation has no batch statistics to blend")
     a, r = terms.arithmetic, terms.rounding

@@ -216,7 +216,7 @@ def test_an_argument_that_cannot_be_read_says_how_to_write_it(pairs: list[str], 
 
 
 # ---- promises
-TORCH_ABILITIES = frozenset(ABILITIES) - {"positions"}
+TORCH_ABILITIES = frozenset(ABILITIES) - {"positions", "batch_statistics"}
 FUNCTION_ABILITIES = TORCH_ABILITIES - {"initial_state", "cumulative"}
 
 
@@ -240,28 +240,28 @@ def test_promises(subject: Any, ranks: tuple[int, ...], dtypes: tuple[str, ...],
     promises = resolve(subject).promises
     assert (promises.ranks, promises.dtypes, promises.abilities) == (ranks, dtypes, abilities)
     assert promises.devices == (("cpu",) if "gradient_subsets" not in abilities else ("cpu", "cuda"))
-    assert (promises.eps, promises.momentum, promises.channels) == (None, None, None)
+    assert (promises.eps, promises.momentum, promises.channels) == (None, "free", None)
 
 
 @pytest.mark.parametrize(
     ("subject", "arguments", "fixed"),
     [
-        (nn.BatchNorm1d, {"eps": 0.5}, (0.5, None, None)),
+        (nn.BatchNorm1d, {"eps": 0.5}, (0.5, "free", None)),
         (nn.BatchNorm1d, {"momentum": 1, "num_features": 4}, (None, 1.0, 4)),
-        (RIGHT.factory, {"epsilon": 0.5}, (0.5, None, None)),
+        (RIGHT.factory, {"epsilon": 0.5}, (0.5, "free", None)),
         (functools.partial(nn.BatchNorm1d, 7, eps=0.5), {"momentum": 0.5}, (0.5, 0.5, 7)),
         (nn.BatchNorm1d(5, eps=0.5, momentum=0.5), {}, (0.5, 0.5, 5)),
         (lambda: nn.BatchNorm1d(6), {}, (1e-5, 0.1, 6)),
         (F.batch_norm, {"momentum": 0.5}, (None, 0.5, None)),
-        (functools.partial(F.batch_norm, eps=0.5), {}, (0.5, None, None)),
+        (functools.partial(F.batch_norm, eps=0.5), {}, (0.5, "free", None)),
         (RIGHT.functional, {}, (None, 0.25, None)),
         (RIGHT.without_momentum, {}, (None, 0.1, None)),
-        (nn.BatchNorm1d, {"track_running_stats": False}, (None, None, None)),
+        (nn.BatchNorm1d, {"track_running_stats": False}, (None, "free", None)),
+        (nn.BatchNorm1d, {"momentum": None}, (None, "average", None)),
+        (nn.BatchNorm1d(3, momentum=None), {}, (1e-5, "average", 3)),
     ],
 )
-def test_what_cannot_be_chosen_is_fixed(
-    subject: Any, arguments: dict[str, Any], fixed: tuple[float | None, ...]
-) -> None:
+def test_what_cannot_be_chosen_is_fixed(subject: Any, arguments: dict[str, Any], fixed: tuple[object, ...]) -> None:
     promises = resolve(subject, arguments).promises
     assert (promises.eps, promises.momentum, promises.channels) == fixed
 
@@ -418,8 +418,7 @@ def declaring(**declarations: Any) -> type:
         (REFUSED.leaves, {}, ["leaves(_=3) cannot be called: it raised SystemExit: 3"]),
         (torch.batch_norm, {}, ["no signature that Python can read", "wrap it"]),
         (nn.LazyBatchNorm1d, {}, ["number of channels of LazyBatchNorm1d cannot be read"]),
-        (nn.BatchNorm1d(3, momentum=None), {}, ["momentum of BatchNorm1d is fixed at None"]),
-        (nn.BatchNorm1d, {"momentum": None}, ["momentum of BatchNorm1d is fixed at None"]),
+        (F.batch_norm, {"momentum": None}, ["momentum of batch_norm is fixed at None", "no count of batches"]),
         (declaring(dialect="tourch"), {}, ["bnspec_dialect is 'tourch'", "did you mean torch"]),
         (declaring(ranks=(1,)), {}, ["bnspec_ranks is (1,)", "from 2 on"]),
         (declaring(dtypes="float32"), {}, ["bnspec_dtypes is 'float32'", "a tuple of names"]),

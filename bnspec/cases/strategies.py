@@ -69,11 +69,14 @@ SEVERAL = ("history", "cumulative")
 
 @dataclass(frozen=True)
 class Scope:
-    """Within what cases are drawn: what the subject promises, less what was left out."""
+    """Within what cases are drawn: what the subject promises, less what was left out.
+
+    `momenta` are those that can be chosen, one where it is fixed.
+    """
 
     ranks: tuple[int, ...]
     eps: float | None = None
-    momentum: float | None = None
+    momenta: tuple[float | None, ...] = MOMENTA
     channels: int | None = None
     evaluation: bool = True
 
@@ -148,9 +151,7 @@ def draw_cases(
     experiment: str, dtype: str, scope: Scope, block: int, *, longest: int = 1100
 ) -> st.SearchStrategy[Case]:
     """The cases of one block of an experiment."""
-    momenta: tuple[float | None, ...] = MOMENTA if scope.momentum is None else (scope.momentum,)
-    if experiment == "cumulative":
-        momenta = (None,)
+    momenta = (None,) if experiment == "cumulative" else scope.momenta
     fills = tuple(name for name, weight in FILL_WEIGHTS.items() for _ in range(weight))
     modes = (True, True, False) if scope.evaluation else (True,)
     shapes = draw_shapes(scope, palette(scope, block, longest))

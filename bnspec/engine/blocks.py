@@ -64,7 +64,7 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
         if len(case.shape) not in scope.ranks or scope.channels not in (None, case.channels):
             continue
         eps = case.eps if scope.eps is None else scope.eps
-        momentum = case.momentum if scope.momentum is None or case.momentum is None else scope.momentum
+        momentum = case.momentum if subject.frees_momentum or case.momentum is None else scope.momenta[0]
         cases.append(replace(case, dtype=block.dtype, eps=eps, momentum=momentum))
     return cases
 

@@ -12,9 +12,10 @@ from bnspec.cases.case import Case, parse_address
 from bnspec.engine.judging import Finding, judge_case
 from bnspec.engine.subject import Subject
 from bnspec.layers.protocol import SubjectError
-from bnspec.spec.dialects import DIALECTS, FIELDS, Dialect
+from bnspec.spec.clauses import CLAUSES
+from bnspec.spec.dialects import DIALECTS, FIELDS, Dialect, is_frozen
 
-FIELDS_THAT_SHOW = ("normalises_with", "stores", "momentum_weighs", "average", "constants")
+FIELDS_THAT_SHOW = ("training_statistics", "normalises_with", "stores", "momentum_weighs", "average", "constants")
 """The fields of a dialect on which a training pass depends."""
 QUANTITIES = ("running_var", "running_mean", "dgamma", "dbeta", "dx", "y")
 
@@ -45,7 +46,8 @@ def _find_dialect(subject: Subject, findings: Mapping[str, Finding]) -> str | No
     combinations: dict[tuple[object, ...], list[Dialect]] = {}
     for dialect in DIALECTS.values():
         values = tuple(getattr(dialect, name) for name in FIELDS_THAT_SHOW)
-        if dialect.training_statistics == "batch" and "nothing" not in values:
+        kept = dialect.training_statistics == "batch" and dialect.stores != "nothing"
+        if kept or (is_frozen(dialect) and subject.offers("running_statistics")):
             combinations.setdefault(values, []).append(dialect)
     combinations.pop(tuple(getattr(own, name) for name in FIELDS_THAT_SHOW), None)
 
@@ -70,6 +72,9 @@ def _find_dialect(subject: Subject, findings: Mapping[str, Finding]) -> str | No
 
 
 def _agrees(subject: Subject, finding: Finding) -> bool:
+    """Is the finding gone under the subject's dialect, or the clause not among what that dialect has?"""
+    if not subject.offers(*CLAUSES[finding.clause].needs):
+        return True
     case = parse_address(finding.case)
     judged = judge_case(subject, case, finding.device, (finding.clause,)).get(finding.clause)
     return judged is not None and judged.ratio is not None and not judged.failed
@@ -99,9 +104,9 @@ def _telling_cases(subject: Subject, finding: Finding) -> list[Case]:
     rank = max(subject.promises.ranks)
     channels = subject.promises.channels or 3
     shape = (5, channels, *[2, 4, 3][: rank - 2])
-    telling = Case("training", own.dtype, shape, own.eps, 0.3 if own.momentum is None else own.momentum, seed=1)
+    telling = Case("training", own.dtype, shape, own.eps, own.momentum, seed=1)
     if subject.promises.eps is None:
         telling = replace(telling, eps=0.1)
-    if subject.promises.momentum is None:
+    if subject.frees_momentum:
         telling = replace(telling, momentum=0.3)
     return [telling, own] if own.experiment == "training" else [telling]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bnspec.cases.case import Case
-from bnspec.cases.strategies import Scope
+from bnspec.cases.strategies import MOMENTA, Scope
 from bnspec.layers.implementation import Implementation
-from bnspec.layers.promises import Promises
+from bnspec.layers.promises import Promises, pick_momentum
 from bnspec.layers.protocol import Layer, Structure, calling
 from bnspec.spec.bounds import Rounding, rounding_for
 from bnspec.spec.dialects import Dialect
@@ -32,7 +32,8 @@ class Subject:
     @property
     def abilities(self) -> frozenset[str]:
         positions = {"positions"} if max(self.promises.ranks) > 2 else set()
-        return self.promises.abilities | positions
+        coupled = {"batch_statistics"} if self.dialect.training_statistics == "batch" else set()
+        return self.promises.abilities | positions | coupled
 
     def offers(self, *abilities: str) -> bool:
         return self.abilities.issuperset(abilities)
@@ -52,4 +53,10 @@ class Subject:
     def scope(self) -> Scope:
         p = self.promises
         evaluation = self.offers("evaluation", "running_statistics")
-        return Scope(p.ranks, p.eps, p.momentum, p.channels, evaluation)
+        momenta = MOMENTA if self.frees_momentum else (pick_momentum(p, None),)
+        return Scope(p.ranks, p.eps, momenta, p.channels, evaluation)
+
+    @property
+    def frees_momentum(self) -> bool:
+        """Can momentum be chosen, or does none matter?"""
+        return self.promises.momentum in ("free", "absent")

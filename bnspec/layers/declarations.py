@@ -8,7 +8,7 @@ from typing import Any
 
 from bnspec.layers.adapter import read_attribute
 from bnspec.layers.construction import EPS_NAMES
-from bnspec.layers.promises import ABILITIES
+from bnspec.layers.promises import ABILITIES, Momentum
 from bnspec.layers.target import TargetError, suggest
 from bnspec.spec.bounds import CLASSES
 from bnspec.spec.dialects import DIALECTS
@@ -85,33 +85,34 @@ def read_number(name: str, value: Any) -> float:
         raise TargetError(f"{name} is {value!r}: a number is wanted") from None
 
 
-def fix_setting(
-    name: str, what: str, given: dict[str, Any], declared: Declarations, free: bool, subject: Any = None
-) -> float | None:
-    """The value of eps or momentum where it is fixed: given, declared, or an attribute of the layer; None where `free`.
+def fix_eps(name: str, given: dict[str, Any], declared: Declarations, free: bool, subject: Any = None) -> float | None:
+    """The value of eps where it is fixed: given, declared, or an attribute of the layer; None where `free`.
 
     Raises TargetError where it can neither be chosen nor found.
     """
-    declaration = getattr(declared, what)
-    if what in given:
-        value = given[what]
-    elif declaration is not None or free:
-        return declaration  # type: ignore[no-any-return]
-    else:
-        names = EPS_NAMES if what == "eps" else (what,)
-        own = [value for name in names if (value := read_attribute(subject, name, ...)) is not ...]
-        if not own:
-            raise TargetError(
-                f"{name} takes no {what}, and a layer has no attribute {' or '.join(names)}:"
-                f" declare the value in use, bnspec_{what} = ..., on the class or function"
-            )
-        value = own[0]
-    if value is None and what == "momentum":
+    value = _find_setting("eps", given, declared.eps, free, [read_attribute(subject, n, ...) for n in EPS_NAMES])
+    if value == "absent":
         raise TargetError(
-            f"the momentum of {name} is fixed at None, the plain average: name a class or factory that takes momentum,"
-            " and leave it open"
+            f"{name} takes no eps, and a layer has no attribute {' or '.join(EPS_NAMES)}: declare the value in use,"
+            " bnspec_eps = ..., on the class or function"
         )
-    return read_number(what, value)
+    return None if value == "free" else read_number("eps", value)
+
+
+def fix_momentum(given: dict[str, Any], declared: Declarations, free: bool, subject: Any = None) -> Momentum:
+    """What momentum is, found as eps is. Raises TargetError where it is no number."""
+    value = _find_setting("momentum", given, declared.momentum, free, [read_attribute(subject, "momentum", ...)])
+    if value in ("free", "absent"):
+        return value  # type: ignore[no-any-return]  # one of the two words
+    return "average" if value is None else read_number("momentum", value)
+
+
+def _find_setting(what: str, given: dict[str, Any], declared: float | None, free: bool, own: list[Any]) -> Any:
+    if what in given:
+        return given[what]
+    if declared is not None:
+        return declared
+    return "free" if free else next((value for value in own if value is not ...), "absent")
 
 
 _READERS: dict[str, Callable[[str, Any], Any]] = {

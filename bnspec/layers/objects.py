@@ -12,9 +12,16 @@ from typing import Any
 
 from bnspec.layers.adapter import Adapter, read_attribute
 from bnspec.layers.construction import Source, Template, read_construction
-from bnspec.layers.declarations import Declarations, check_abilities, fix_setting, read_declarations, read_number
+from bnspec.layers.declarations import (
+    Declarations,
+    check_abilities,
+    fix_eps,
+    fix_momentum,
+    read_declarations,
+    read_number,
+)
 from bnspec.layers.implementation import Implementation, Unproven, complete, leave_out
-from bnspec.layers.promises import Promises
+from bnspec.layers.promises import Promises, pick_momentum
 from bnspec.layers.protocol import Layer, Structure, SubjectError, calling
 from bnspec.layers.target import TargetError
 
@@ -56,7 +63,7 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
         base.dtype,
         base.device,
         promises.eps if promises.eps is not None else base.eps,
-        promises.momentum if promises.momentum is not None else base.momentum,
+        pick_momentum(promises, base.momentum),
     )
     offers = promises.abilities
     draft = Implementation(
@@ -67,7 +74,7 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
         _Maker(source, adapter),
         adapter.framework,
     )
-    free = source.takes("momentum") and promises.momentum is None and "running_statistics" in offers
+    free = promises.momentum == "free" and "running_statistics" in offers
     unproven = Unproven(
         () if declared.dtypes or source.takes("dtype") else adapter.probed_dtypes,
         free and "cumulative" not in offers | without,
@@ -148,12 +155,9 @@ def _promise(source: Source, adapter: Adapter, subject: Any, declared: Declarati
     """What is declared, what the family promises and what the layer's attributes say. Ranks of () are unknown."""
     abilities = adapter.offered(subject)
 
-    def fix(what: str) -> float | None:
-        return fix_setting(source.name, what, source.fixed, declared, source.takes(what), subject)
-
-    momentum = fix("momentum") if "running_statistics" in abilities else None
-    free = "running_statistics" in abilities and momentum is None and source.takes("momentum")
-    if free and adapter.cumulative(subject):
+    takes, fixed, has_buffers = source.takes, source.fixed, "running_statistics" in abilities
+    momentum = fix_momentum(fixed, declared, takes("momentum"), subject) if has_buffers else "free"
+    if momentum == "average" or (momentum == "free" and has_buffers and adapter.cumulative(subject)):
         abilities |= {"cumulative"}
     if isinstance(source, Template):
         abilities -= {"initial_state"}  # an instance may have trained already
@@ -163,7 +167,7 @@ def _promise(source: Source, adapter: Adapter, subject: Any, declared: Declarati
         dtypes=declared.dtypes or certain,
         devices=declared.devices or adapter.devices,
         abilities=abilities,
-        eps=fix("eps"),
+        eps=fix_eps(source.name, fixed, declared, takes("eps"), subject),
         momentum=momentum,
         channels=_fix_channels(source, adapter, subject),
         algorithm=declared.algorithm,

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from bnspec.layers.adapter import Names
 from bnspec.layers.construction import EPS_NAMES, check_arguments, name_of, read_parameters
-from bnspec.layers.declarations import check_abilities, fix_setting, read_declarations
+from bnspec.layers.declarations import check_abilities, fix_eps, fix_momentum, read_declarations
 from bnspec.layers.implementation import Implementation, Unproven, complete, leave_out
-from bnspec.layers.promises import Promises
+from bnspec.layers.promises import Promises, pick_momentum
 from bnspec.layers.protocol import Layer, Structure
 from bnspec.layers.target import TargetError
 from bnspec.layers.torch_layer import TorchLayer
@@ -56,7 +56,13 @@ def resolve_function(
             raise TargetError(f"{name} needs a value for {parameter.name!r}: give it, --arg {parameter.name}=VALUE")
     bound = function.keywords if isinstance(function, functools.partial) else {}
     given = {role: (bound | arguments)[n] for role, n in roles.items() if n in bound | arguments}
-    eps, momentum = (fix_setting(name, w, given, declared, bool(roles[w])) for w in ("eps", "momentum"))
+    eps = fix_eps(name, given, declared, bool(roles["eps"]))
+    momentum = fix_momentum(given, declared, bool(roles["momentum"]))
+    if momentum == "average":
+        raise TargetError(
+            f"the momentum of {name} is fixed at None, the plain average, and a function has no count of batches to"
+            " average by: leave momentum open, or name a class"
+        )
     affine = {"affine"} if roles["gamma"] and roles["beta"] else set()
     promises = Promises(
         ranks=declared.ranks or (),
@@ -75,7 +81,7 @@ def resolve_function(
         _Maker(function, roles, bound | arguments),
         TORCH,
     )
-    base = Structure(3, 2, "float32", "cpu", 1e-5 if eps is None else eps, 0.1 if momentum is None else momentum)
+    base = Structure(3, 2, "float32", "cpu", 1e-5 if eps is None else eps, pick_momentum(promises, 0.1))
     return complete(draft, base, Unproven(), lambda _: name)
 
 

@@ -274,6 +274,11 @@ ROWS: tuple[Dialect, ...] = (
 DIALECTS: dict[str, Dialect] = {row.name: row for row in ROWS}
 
 
+def is_frozen(dialect: Dialect) -> bool:
+    """Does training normalise with the running statistics and leave them?"""
+    return dialect.training_statistics == "running" and dialect.stores == "nothing"
+
+
 class UnknownDialect(ValueError):
     """No dialect has this name; the message names close ones and how to list all."""
 

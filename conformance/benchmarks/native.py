@@ -9,6 +9,7 @@ import numpy as np
 
 from bnspec.engine.subject import Subject
 from bnspec.layers.adapter import set_mode
+from bnspec.layers.promises import pick_momentum
 from bnspec.layers.protocol import ALL, Structure
 
 Call = Callable[[], object]
@@ -24,7 +25,7 @@ def prepare_call(subject: Subject, name: str, shape: tuple[int, ...], device: st
     x, dy = (random.standard_normal(shape, dtype=np.float32) for _ in range(2))
     promises = subject.promises
     eps = 1e-5 if promises.eps is None else promises.eps
-    momentum = 0.1 if promises.momentum is None else promises.momentum
+    momentum = pick_momentum(promises, 0.1)
     layer: Any = subject.implementation.make(Structure(shape[1], len(shape), "float32", device, eps, momentum))
     if subject.offers("gradients"):
         layer.run(x, training=True, grad=ALL)  # leaves the parameters asking for gradients

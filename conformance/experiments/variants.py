@@ -39,6 +39,8 @@ def act_variants(stage: Stage) -> VariantsRecord:
     case, subject = stage.case, stage.subject
     batch = make_batch(case)
     first, second = (_on_grid(make_state(case, stream)) for stream in ("state", "second"))
+    # A frozen layer normalises with its buffers, so that they stay while the parameters vary.
+    second = replace(second, running_mean=first.running_mean, running_var=first.running_var)
     both = replace(first, gamma=first.gamma + second.gamma, beta=first.beta + second.beta)  # type: ignore[operator]
     silent = replace(first, gamma=np.zeros_like(first.gamma))
     starts = tuple(keep_offered(stage, state) for state in (first, second, both, silent))
@@ -50,7 +52,7 @@ def act_variants(stage: Stage) -> VariantsRecord:
     layer = subject.make_layer(case, stage.device)
     passes = [_forward(layer, state, batch) for state in starts]
     momenta = [case.momentum]
-    if subject.promises.momentum is None:
+    if subject.frees_momentum:
         momenta += [end for end in (0.0, 1.0) if end != case.momentum]
     moved = []
     for momentum in momenta:

@@ -8,7 +8,8 @@ FORWARD: tuple[Clause, ...] = (
     Clause(
         id="F1",
         title="the output is the definition",
-        statement="y = gamma (x - mu)/sqrt(v + eps) + beta, elementwise, with mu and v of this batch.",
+        statement="y = gamma (x - mu)/sqrt(v + eps) + beta, elementwise, with mu and v of this batch (of the buffers"
+        " where the dialect is frozen).",
         why="The definition. eps stands inside the root: every implementation measured so far has it there.",
         source="Ioffe & Szegedy 2015, Algorithm 1; jax-ml/jax#442, Tencent/ncnn#311",
         bound='e_y of chapter "output"',
@@ -25,6 +26,7 @@ FORWARD: tuple[Clause, ...] = (
         " initialisation",
         bound="mean: (1/m) sum e_y; width: (1/m) sum (2 |y - beta| e_y + e_y^2)",
         status="active",
+        needs=("batch_statistics",),
         diagnostic=True,
     ),
     Clause(
@@ -137,6 +139,6 @@ FORWARD: tuple[Clause, ...] = (
         source="microsoft/onnxruntime#29790, patrick-kidger/equinox#948, bonlime/pytorch-tools#97",
         bound="|difference| <= 2 e_y, as both passes have the same exact answer",
         status="active",
-        needs=("running_statistics",),
+        needs=("running_statistics", "batch_statistics"),
     ),
 )
