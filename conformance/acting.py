@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from bnspec.cases.case import Case
 from bnspec.engine.subject import Subject
-from bnspec.layers.protocol import ALL, NONE, Array, Grad, Gradients, Pass, State, SubjectError
+from bnspec.layers.protocol import NONE, Array, Grad, Gradients, Pass, State, SubjectError
 
 from .expected import Terms
 
@@ -53,8 +53,9 @@ class Stage:
 
     @property
     def grad(self) -> Grad:
-        """Ask for every gradient where the subject has a backward."""
-        return ALL if self.subject.offers("gradients") else NONE
+        """Ask for every gradient that there is, where the subject has a backward."""
+        subject = self.subject
+        return Grad(True, subject.offers("gamma"), subject.offers("beta")) if subject.offers("gradients") else NONE
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import bnspec
 from bnspec.layers.target import load_target
 from bnspec.mutants.record import Mutant, RightLayer
 from bnspec.mutants.table import MUTANTS, RIGHT_LAYERS
+from bnspec.mutants.torch_base import BatchNorm as TorchBatchNorm
 from bnspec.spec.clauses import CLAUSES
 
 RIGHT: dict[str, tuple[str, str | None, dict[str, Any]]] = {
@@ -97,3 +99,36 @@ def test_a_known_mistake_is_named() -> None:
     why = bnspec.certify(target.obj, dialect="torch", profile="smoke", clauses=["R2"]).targets[0].clause("R2").why
     assert why is not None
     assert "it looks as if eps had leaked into the stored variance" in why
+
+
+UNUSUAL = Path(__file__).parent / "targets/unusual_layers.py"
+
+
+@pytest.mark.parametrize("name", ["Columns", "UnregisteredBuffers", "Wrapper", "Debiased"])
+def test_right_layers_that_keep_their_tensors_in_unusual_places_are_not_refused(name: str) -> None:
+    certificate = bnspec.certify(load_target(f"{UNUSUAL}:{name}").obj, profile="smoke")
+    assert certificate.conforms, str(certificate)
+
+
+@pytest.mark.parametrize("options", [{"bias": False}, {"affine": False}, {"dtype": torch.float32}])
+def test_a_layer_without_some_of_it_or_of_a_fixed_dtype_is_judged_on_the_rest(options: dict[str, Any]) -> None:
+    certificate = bnspec.certify(functools.partial(torch.nn.BatchNorm1d, **options), profile="smoke")
+    assert certificate.conforms, str(certificate)
+    if "bias" in options:
+        assert certificate.targets[0].clause("G1").outcome == "pass"
+
+
+class RootByLogarithm(TorchBatchNorm):
+    """rstd = exp(-ln(v + eps)/2)."""
+
+    def rstd(self, var: torch.Tensor) -> torch.Tensor:
+        return torch.exp(-0.5 * torch.log(var + self.eps))
+
+
+def test_a_root_by_logarithm_is_right_at_any_eps() -> None:
+    for eps in (1e-30, 1e-12, 1e-5):
+        for seed in range(3):
+            certificate = bnspec.certify(
+                RootByLogarithm, profile="smoke", seed=seed, arguments={"eps": eps}, dtypes=["float32"]
+            )
+            assert certificate.conforms, str(certificate)

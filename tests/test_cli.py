@@ -79,6 +79,12 @@ REFUSED = {
     "workers that are no number": ((RIGHT, "-n", "two"), "two"),
     "unknown option": ((RIGHT, "--fast"), "--fast"),
     "no case address": ((RIGHT, "--case", "cpu/whatever"), "whatever"),
+    "case of another rank": ((RIGHT, "--case", "cpu/training/float32/2x2x2x2x2x2/eps=0.1,momentum=0.3"), "2x2x2x2x2x2"),
+    "case of one value": ((RIGHT, "--case", "cpu/training/float32/1x2/eps=0.1,momentum=0.3"), "1x2"),
+    "case that feeds another clause": (
+        (RIGHT, "--clause", "R2", "--case", "cpu/gradients/float32/2x2/eps=0.1,momentum=0.3"),
+        "R2",
+    ),
     "case of no experiment": ((RIGHT, "--case", "cpu/dancing/float32/2x2/eps=0.1,momentum=0.3"), "dancing"),
     "case on no device": ((RIGHT, "--case", "tpu/training/float32/2x2/eps=0.1,momentum=0.3"), "tpu"),
     "case of two targets": (

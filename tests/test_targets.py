@@ -308,7 +308,7 @@ def test_dialects_come_from_the_target_or_the_adapter_or_nobody() -> None:
     [
         ("gradients", {"gradients"}),
         ("running_statistics", {"running_statistics", "evaluation", "cumulative", "initial_state"}),
-        ("affine", {"affine"}),
+        ("affine", {"affine", "gamma", "beta"}),
     ],
 )
 def test_what_is_left_out_need_not_exist(without: str, gone: set[str]) -> None:
@@ -328,13 +328,13 @@ def test_what_is_left_out_need_not_exist(without: str, gone: set[str]) -> None:
             return x + 1
 
     assert "--without" in refusal(lambda: resolve(Lacks))
-    everything = {"gradients", "running_statistics", "evaluation", "affine", "initial_state"}
+    everything = {"gradients", "running_statistics", "evaluation", "affine", "gamma", "beta", "initial_state"}
     assert resolve(Lacks, without=frozenset({without})).promises.abilities == everything - gone
 
 
 def test_what_stands_on_running_statistics_goes_with_them() -> None:
     left = resolve(nn.BatchNorm1d, without=frozenset({"running_statistics"})).promises.abilities
-    assert left == {"gradients", "gradient_subsets", "affine"}
+    assert left == {"gradients", "gradient_subsets", "affine", "gamma", "beta"}
 
 
 def test_positions_are_left_out_by_rank() -> None:

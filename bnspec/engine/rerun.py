@@ -14,10 +14,18 @@ def rerun_case(subject: Subject, request: Request, address: str) -> dict[str, Ju
 
     Raises UsageError for an address of no experiment or an unknown device, AddressError for what is no address.
     """
-    device, _, rest = address.partition("/")
-    case = parse_address(rest)
+    device, slash, rest = address.partition("/")
+    case = parse_address(rest if slash else address)
     if case.experiment not in experiments():
         raise refuse_unknown("experiment", case.experiment, experiments())
+    judges = experiments()[case.experiment].judges
+    unfed = [clause for clause in request.clauses if clause not in judges]
+    if unfed:
+        raise UsageError(f"a case of {case.experiment!r} says nothing on {unfed[0]}: it feeds {', '.join(judges)}")
+    ranks = subject.promises.ranks
+    if len(case.shape) not in ranks or case.count < 2:
+        wanted = f"of rank {' or '.join(map(str, ranks))}, with two values a channel or more"
+        raise UsageError(f"the shape {'x'.join(map(str, case.shape))} is none that the target is judged on: {wanted}")
     if device not in subject.implementation.devices():
         raise UsageError(
             f"the case ran on {device!r}, and the target runs on {', '.join(subject.implementation.devices())} here"

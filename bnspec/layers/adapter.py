@@ -35,6 +35,8 @@ class Framework(Protocol):
 
     def native_dtype(self, name: str) -> Any: ...
 
+    def name_dtype(self, native: Any) -> str: ...
+
     def convert(self, subject: Any, names: Names, dtype: str | None, device: str | None) -> Any:
         """The layer with its parameters and buffers in a dtype and on a device; None leaves what is there."""
 
@@ -88,8 +90,8 @@ class Adapter:
         """The abilities that the layer's attributes speak of, with those of the family."""
         gamma, beta, mean, var = (read_attribute(subject, name) is not None for name in self.names.arrays)
         abilities = {a for a in self.abilities if a not in self.methods or has_method(subject, self.methods[a])}
-        if gamma and beta:
-            abilities.add("affine")
+        abilities |= {ability for ability, has in (("gamma", gamma), ("beta", beta)) if has}
+        abilities |= {"affine"} if gamma and beta else set()
         if mean and var:
             abilities |= {"running_statistics", "initial_state"}
             abilities |= {"evaluation"} if has_mode(subject) else set()
@@ -102,6 +104,11 @@ def read_attribute(subject: Any, name: str, default: Any = None) -> Any:
         return getattr(subject, name, default)
     except Exception:  # noqa: BLE001  (a property of the subject's own may raise anything; it then counts as absent)
         return default
+
+
+def owns(subject: Any, name: str) -> bool:
+    """Does setting the attribute reach the layer, and not only hide what a wrapper hands on from inside?"""
+    return name in getattr(subject, "__dict__", ()) or hasattr(getattr(type(subject), name, None), "__set__")
 
 
 def has_method(subject: Any, name: str) -> bool:

@@ -24,7 +24,7 @@ class Source(Protocol):
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """Which of channels, eps and momentum the user gave, and what."""
+        """Which of channels, eps, momentum and dtype the user gave, and what."""
 
     def takes(self, setting: str) -> bool: ...
 
@@ -75,7 +75,7 @@ class Construction:
 
     @property
     def fixed(self) -> dict[str, Any]:
-        given = {"channels": self.channels, "eps": self.eps_name, "momentum": "momentum"}
+        given = {"channels": self.channels, "eps": self.eps_name, "momentum": "momentum", "dtype": "dtype"}
         return {what: self.arguments[name] for what, name in given.items() if name in self.arguments}
 
     def takes(self, setting: str) -> bool:

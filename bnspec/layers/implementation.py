@@ -108,6 +108,10 @@ def leave_out(promises: Promises, without: frozenset[str]) -> Promises:
         ranks = tuple(rank for rank in ranks or (2,) if rank == 2)
         if not ranks:
             raise TargetError(f"nothing is left without positions: rank 2 is not among the ranks {promises.ranks}")
+    if "affine" in without:
+        without |= {"gamma", "beta"}
+    if {"gamma", "beta"} & without:
+        without |= {"affine"}
     if "running_statistics" in without:
         without |= {"evaluation", "cumulative", "initial_state"}
     return replace(promises, ranks=ranks, abilities=promises.abilities - without)

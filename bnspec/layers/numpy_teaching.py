@@ -35,6 +35,9 @@ class NumPy:
     def native_dtype(self, name: str) -> np.dtype[Any]:
         return as_dtype(name)
 
+    def name_dtype(self, native: Any) -> str:
+        return str(np.dtype(native).name)
+
     def convert(self, subject: Any, names: Names, dtype: str | None, device: str | None) -> Any:
         """Each array of the layer is replaced by one of the dtype."""
         for name in names.arrays if dtype is not None else ():
@@ -77,8 +80,11 @@ class NumPyLayer:
         with calling("state"):
             values = (state.gamma, state.beta, state.running_mean, state.running_var)
             for name, value in zip(NAMES.arrays, values, strict=True):
-                if value is not None and getattr(self._subject, name, None) is not None:
-                    setattr(self._subject, name, copy_array(value))
+                current = getattr(self._subject, name, None)
+                if value is not None and current is not None:
+                    # In the shape that the subject has, (1, C) or (1, C, 1, 1) say.
+                    fits = isinstance(current, np.ndarray) and current.size == value.size
+                    setattr(self._subject, name, copy_array(value.reshape(current.shape) if fits else value))
             if state.batches is not None and getattr(self._subject, NAMES.batches, None) is not None:
                 setattr(self._subject, NAMES.batches, state.batches)
 

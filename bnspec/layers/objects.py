@@ -7,7 +7,7 @@ import importlib
 import inspect
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bnspec.layers.adapter import Adapter, read_attribute
@@ -161,6 +161,8 @@ def _promise(source: Source, adapter: Adapter, subject: Any, declared: Declarati
         abilities |= {"cumulative"}
     if isinstance(source, Template):
         abilities -= {"initial_state"}  # an instance may have trained already
+    if fixed.get("dtype") is not None:
+        declared = replace(declared, dtypes=(adapter.framework.name_dtype(fixed["dtype"]),))
     certain = (*adapter.probed_dtypes, *adapter.dtypes) if source.takes("dtype") else adapter.dtypes
     return Promises(
         ranks=declared.ranks or adapter.ranks(subject) or (),

@@ -10,6 +10,8 @@ ABILITIES: dict[str, str] = {
     "running_statistics": "running mean and variance that can be read and written",
     "evaluation": "a mode that normalises with the running statistics",
     "affine": "gamma and beta",
+    "gamma": "a scale gamma, with or without a shift",
+    "beta": "a shift beta, with or without a scale",
     "cumulative": "momentum=None, the plain average over the batches",
     "initial_state": "buffers of the layer's own, with initial values",
     "positions": "batches of rank 3 or more, where a channel holds more than one value an example",

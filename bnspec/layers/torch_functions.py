@@ -63,7 +63,8 @@ def resolve_function(
             f"the momentum of {name} is fixed at None, the plain average, and a function has no count of batches to"
             " average by: leave momentum open, or name a class"
         )
-    affine = {"affine"} if roles["gamma"] and roles["beta"] else set()
+    affine = {role for role in ("gamma", "beta") if roles[role]}
+    affine |= {"affine"} if len(affine) == 2 else set()
     promises = Promises(
         ranks=declared.ranks or (),
         dtypes=declared.dtypes or ("float32", "float64"),

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bnspec.layers.adapter import Names, set_mode
+from bnspec.layers.adapter import Names, owns, set_mode
 from bnspec.layers.protocol import NONE, Array, Description, Grad, Gradients, Stage, State, SubjectError, calling
 from bnspec.layers.torch_tensors import describe_tensor, to_array, to_tensor
 
@@ -68,10 +68,15 @@ class TorchLayer:
         return None if value is None else _check_tensor("state", f"has as {name}", value)
 
     def _write(self, name: str, value: Tensor) -> None:
+        """In the shape that the holder has, (1, C) or (1, C, 1, 1) say; in place where the tensor is not its own."""
         current = getattr(self._holder, name, None)
-        if isinstance(self._holder, nn.Module) and isinstance(current, Tensor):
+        if not isinstance(current, Tensor):
+            return
+        if current.numel() == value.numel():
+            value = value.reshape(current.shape)
+        if isinstance(self._holder, nn.Module) or not owns(self._holder, name):
             current.copy_(value)
-        elif current is not None:
+        else:
             setattr(self._holder, name, value)
 
     def _write_batches(self, batches: int) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bnspec.layers.adapter import Names
+from bnspec.layers.adapter import Names, owns
 from bnspec.layers.protocol import Array, Description, as_dtype
 from bnspec.layers.strides import copy_layout, lies_plainly
 
@@ -51,16 +51,23 @@ class Torch:
     def native_dtype(self, name: str) -> torch.dtype:
         return getattr(torch, name)  # type: ignore[no-any-return]
 
+    def name_dtype(self, native: Any) -> str:
+        return str(native).removeprefix("torch.")
+
     def convert(self, subject: Any, names: Names, dtype: str | None, device: str | None) -> Any:
-        """Modules by their own `to`; in other objects each tensor is replaced by a leaf."""
+        """Modules by their own `to`; what that does not reach as new leaves, or as new data where it is held inside."""
         native = None if dtype is None else self.native_dtype(dtype)
         if isinstance(subject, nn.Module):
-            return subject.to(device=device, dtype=native)
+            subject = subject.to(device=device, dtype=native)
         for name in names.arrays:
             tensor = getattr(subject, name, None)
-            if isinstance(tensor, Tensor):
-                converted = tensor.detach().to(device=device, dtype=native)
+            if not isinstance(tensor, Tensor):
+                continue
+            converted = tensor.detach().to(device=device, dtype=native)
+            if owns(subject, name):
                 setattr(subject, name, converted.requires_grad_(tensor.requires_grad))
+            else:
+                tensor.data = converted
         return subject
 
     def devices(self) -> list[str]:

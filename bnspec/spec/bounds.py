@@ -122,15 +122,15 @@ def bound_statistics(
     """Errors of rstd from those of mean and biased variance; `var` normalises and is `besides` = m/K times the biased.
 
     An interval and not a first-order term: where var is small against its error the first order is wrong. Any computed
-    variance is at least zero, hence the floor at eps. Six roundings: eps, its sum, root, quotient, a two-ulp rsqrt.
+    variance is at least zero, hence the floor at eps. Six roundings: eps, its sum, root, quotient, a two-ulp rsqrt;
+    where the root is exp(-log/2), half the logarithm's size more.
     """
     e_var = besides * (e_biased + (2 * r.u * var / besides if besides != 1.0 else 0.0))
     total = var + eps
     low = np.maximum(total - e_var, eps * (1 - 4 * r.u))
     exact = 1 / np.sqrt(total)
-    e_rstd = np.maximum(1 / np.sqrt(low) - exact, exact - 1 / np.sqrt(total + e_var)) + accumulate(6, r.u) / np.sqrt(
-        low
-    )
+    roundings = accumulate(6 + np.abs(np.log(low)) / 2, r.u)
+    e_rstd = np.maximum(1 / np.sqrt(low) - exact, exact - 1 / np.sqrt(total + e_var)) + roundings / np.sqrt(low)
     e_rstd = np.where(np.isfinite(e_rstd), e_rstd, np.inf)
     relative, absolute = r.extra(r.kept)
     e_rstd = e_rstd + relative * (exact + e_rstd) + absolute

@@ -9,7 +9,7 @@ import numpy as np
 
 from bnspec.cases.batches import Batch, make_batch, make_state
 from bnspec.cases.layouts import LAYOUTS, lay_out
-from bnspec.layers.protocol import ALL, Array, Grad, State
+from bnspec.layers.protocol import Array, Grad, State
 from bnspec.spec.bounds import GradientError
 from bnspec.spec.equations import Cotangents
 
@@ -56,7 +56,7 @@ def act_gradients(stage: Stage) -> GradientRecord:
     start = keep_offered(stage, make_state(case))
     layer = subject.make_layer(case, stage.device)
 
-    def differentiate(dy: Array, grad: Grad = ALL) -> Played:
+    def differentiate(dy: Array, grad: Grad = stage.grad) -> Played:
         layer.load(start)
         return play(lambda: layer.run(batch.x, training=case.training, grad=grad), layer.state, dy)
 

@@ -24,9 +24,16 @@ def initial_state(stage: Stage) -> State:
 
 
 def keep_offered(stage: Stage, state: State) -> State:
-    """The state without what the subject does not have."""
-    if not stage.subject.offers("affine"):
-        state = replace(state, gamma=None, beta=None)
+    """The state without what the subject does not have.
+
+    Averages other than the plain one keep more than what can be loaded, so that their count starts at 0.
+    """
+    if stage.subject.dialect.average != "plain" and state.batches:
+        state = replace(state, batches=0)
+    if not stage.subject.offers("gamma"):
+        state = replace(state, gamma=None)
+    if not stage.subject.offers("beta"):
+        state = replace(state, beta=None)
     if not stage.subject.offers("running_statistics"):
         state = replace(state, running_mean=None, running_var=None, batches=None)
     return state

@@ -32,8 +32,8 @@ def judge_gradients(
 ) -> Judgement:
     """dx, dgamma and dbeta, those that were asked for, against their exact values; the others must be absent."""
     a, checks = stage.terms.arithmetic, []
-    affine = stage.subject.offers("affine")
-    asked = (wanted.x, wanted.gamma and affine, wanted.beta and affine)
+    subject = stage.subject
+    asked = (wanted.x, wanted.gamma and subject.offers("gamma"), wanted.beta and subject.offers("beta"))
     observed = (gradients.x, gradients.gamma, gradients.beta)
     values, bounds = (exact.x, exact.gamma, exact.beta), (bound.x, bound.gamma, bound.beta)
     for name, ask, got, value, limit in zip(NAMES, asked, observed, values, bounds, strict=True):

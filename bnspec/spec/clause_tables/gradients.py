@@ -82,7 +82,7 @@ GRADIENTS: tuple[Clause, ...] = (
         source="Oneflow-Inc/oneflow#5665, deeplearning4j/deeplearning4j#8623, PaddlePaddle/Paddle#38288",
         bound="e_dx, e_dgamma, e_dbeta for those in the subset; there is a gradient or there is none for the others",
         status="active",
-        needs=("gradients", "gradient_subsets"),
+        needs=("gradients", "gradient_subsets", "affine"),
     ),
     Clause(
         id="G8",
