@@ -13,10 +13,11 @@ from .compare import Judgement
 from .experiments.evaluation import act_evaluation
 from .experiments.gradients import act_gradients
 from .experiments.history import act_history
+from .experiments.jacobian import act_jacobian
 from .experiments.memory import act_memory
 from .experiments.training import act_training
 from .experiments.variants import act_variants
-from .judges import evaluation, forward, gradients, running
+from .judges import consequences, coverage, evaluation, forward, gradients, running
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,25 @@ def _literals(experiment: str, **decisions: Any) -> tuple[Case, ...]:
     )
 
 
+def _layout_literals() -> tuple[Case, ...]:
+    """Every layout of x at every rank, under which dy has another."""
+    shapes = ((5, 3), (4, 3, 5), (3, 2, 4, 5), (2, 3, 3, 2, 4))
+    names = ("transposed", "strided", "sliced", "read_only", "expanded", "channels_last", "channels_last")
+    return tuple(
+        Case("training", "float32", shape, 0.1, 0.3, layout=x, upstream_layout=dy, seed=seed)
+        for shape in shapes
+        for seed, (x, dy) in enumerate(zip(names, ("contiguous", *names[:-2], "channels_last"), strict=True))
+        if len(shape) > 2 or "channels_last" not in (x, dy)
+    )
+
+
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
         Experiment(
             "initial",
             act_training,
-            {"F1": forward.judge_f1, "F2": forward.judge_f2, "R1": running.judge_r1},
+            {"F1": forward.judge_f1, "F2": consequences.judge_f2, "R1": running.judge_r1},
             needs=("initial_state",),
             cases=10,
             longest=130,
@@ -78,17 +91,31 @@ EXPERIMENTS: dict[str, Experiment] = {
             act_training,
             {
                 "F1": forward.judge_f1,
-                "F2": forward.judge_f2,
+                "F2": consequences.judge_f2,
                 "F7": forward.judge_f7,
                 "R1": running.judge_shape,
                 "R2": running.judge_r2,
                 "R6": running.judge_r6,
                 "R8": running.judge_r8,
                 "G1": gradients.judge_g1,
+                "F10": consequences.judge_f10,
+                "F11": consequences.judge_f11,
+                "R10": coverage.judge_r10,
+                "G3": consequences.judge_g3,
+                "G5": consequences.judge_g5,
+                "G9": coverage.judge_g9,
+                "N2": coverage.judge_n2,
+                "N4": coverage.where(lambda case: case.dtype == "float64"),
+                "N5": coverage.where(coverage.is_large),
+                "L1": coverage.where(coverage.is_laid_out),
+                "L2": coverage.where(coverage.is_channels_last),
+                "L3": coverage.where(coverage.is_coincidence),
+                "L4": coverage.judge_pass,
             },
             cases=28,
             literal=(
                 *_literals("training"),
+                *_layout_literals(),
                 Case("training", "float32", (4099, 1), 0.1, 0.3, "late", "last"),
                 Case("training", "float32", (1, 1, 70003), 0.1, 0.3, "late", "last"),
             ),
@@ -115,6 +142,19 @@ EXPERIMENTS: dict[str, Experiment] = {
             cases=14,
             longest=260,
             literal=tuple(case for case in _literals("gradients") if case.count < 30),
+        ),
+        Experiment(
+            "jacobian",
+            act_jacobian,
+            {"G4": gradients.judge_g4},
+            needs=("gradients",),
+            cases=4,
+            longest=6,
+            literal=tuple(
+                Case("jacobian", "float32", shape, 0.1, 0.3, training=training)
+                for shape in ((4, 3), (2, 2, 3), (2, 3, 1, 2), (1, 3, 2, 2, 1), (3, 2))
+                for training in (True, False)
+            ),
         ),
         Experiment(
             "variants",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bnspec.cases.case import Case
 from bnspec.cases.fills import FILLS, cast, fill_parameters, fill_upstream, format_of
-from bnspec.cases.layouts import from_channel_major, lay_out
+from bnspec.cases.layouts import SAME_IN_ALL_CHANNELS, from_channel_major, lay_out
 from bnspec.layers.protocol import State, as_dtype
 
 Array = NDArray[Any]
@@ -33,8 +33,13 @@ def make_batch(case: Case, stream: str = "batch", *, shape: tuple[int, ...] | No
         x = np.resize(np.array(case.values, dtype=np.float64), (channels, count))
     else:
         x = FILLS[case.fill](random, channels, count, case.eps, format_of(case.dtype))
+    if case.layout == SAME_IN_ALL_CHANNELS:
+        x = np.repeat(x[:1], channels, axis=0)
     x = cast(x, dtype)
-    dy = cast(fill_upstream(random, case.upstream, x.astype(np.float64)), dtype)
+    dy = fill_upstream(random, case.upstream, x.astype(np.float64))
+    if case.upstream_layout == SAME_IN_ALL_CHANNELS:
+        dy = np.repeat(dy[:1], channels, axis=0)
+    dy = cast(dy, dtype)
     return Batch(
         lay_out(from_channel_major(x, shape), case.layout), lay_out(from_channel_major(dy, shape), case.upstream_layout)
     )

@@ -61,7 +61,8 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
         return []
     scope, cases = subject.scope, []
     for case in experiments()[block.experiment].literal:
-        if len(case.shape) not in scope.ranks or scope.channels not in (None, case.channels):
+        fits = len(case.shape) in scope.ranks and scope.channels in (None, case.channels)
+        if not fits or not (case.training or scope.evaluation):
             continue
         eps = case.eps if scope.eps is None else scope.eps
         momentum = case.momentum if subject.frees_momentum or case.momentum is None else scope.momenta[0]

@@ -98,11 +98,16 @@ def make_plan(subject: Subject, request: Request) -> Plan:
         )
     devices, absent = _choose_devices(subject, request)
     selected = request.clauses or [c for c, clause in CLAUSES.items() if clause.status != "planned"]
-    clauses = frozenset(c for c in selected if subject.offers(*CLAUSES[c].needs) and _is_fed(subject, c))
-    if request.clauses and not clauses:
-        missing = ", ".join(a for a in CLAUSES[request.clauses[0]].needs if not subject.offers(a))
-        raise UsageError(f"the target has not what clause {request.clauses[0]} needs: {missing}")
     dtypes = request.dtypes or tuple(promised)
+    clauses = frozenset(
+        c
+        for c in selected
+        if subject.offers(*CLAUSES[c].needs) and _is_fed(subject, c) and any(map(CLAUSES[c].speaks_of, dtypes))
+    )
+    if request.clauses and not clauses:
+        first = CLAUSES[request.clauses[0]]
+        missing = ", ".join(a for a in first.needs if not subject.offers(a)) or f"dtype {' or '.join(first.dtypes)}"
+        raise UsageError(f"the target has not what clause {first.id} needs: {missing}")
     return Plan(PROFILES[request.profile], request.seed, dtypes, devices, absent, clauses)
 
 

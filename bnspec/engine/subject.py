@@ -32,6 +32,7 @@ class Subject:
     @property
     def abilities(self) -> frozenset[str]:
         positions = {"positions"} if max(self.promises.ranks) > 2 else set()
+        positions |= {"images"} if {4, 5} & set(self.promises.ranks) else set()
         coupled = {"batch_statistics"} if self.dialect.training_statistics == "batch" else set()
         return self.promises.abilities | positions | coupled
 

@@ -18,7 +18,8 @@ THOROUGH_ONLY = (0, 0, 4)
 class Clause:
     """One clause of the specification.
 
-    `needs` names the abilities (see `bnspec.layers.promises`) without which the clause says nothing; `informative` is
+    `needs` names the abilities (see `bnspec.layers.promises`) without which the clause says nothing; `dtypes` those that
+    it speaks of, () for all; `informative` is
     the number of informative cases that a cell (one dtype on one device) must reach in the profiles smoke, standard
     and thorough; `bound` says what decides, with the chapters of `docs/bounds.md`; a `diagnostic` clause follows from
     others within the propagated bound and explains a failure.
@@ -33,8 +34,13 @@ class Clause:
     level: Level = "MUST"
     status: Status = "planned"
     needs: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
     informative: tuple[int, int, int] = (8, 64, 512)
     diagnostic: bool = False
+
+    def speaks_of(self, dtype: str) -> bool:
+        """Has the clause anything to say on layers of this dtype?"""
+        return not self.dtypes or dtype in self.dtypes
 
     @property
     def family(self) -> str:

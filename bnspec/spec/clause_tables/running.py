@@ -128,6 +128,7 @@ RUNNING: tuple[Clause, ...] = (
         " and s2 = 1 that hides below most tolerances.",
         source="chainer/chainer#4505, nntrainer/nntrainer#677, soumith/cudnn.torch#109",
         bound='e_rv of chapter "running statistics", at eps comparable with s2',
+        status="active",
         needs=BUFFERS,
     ),
     Clause(
