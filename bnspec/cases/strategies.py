@@ -29,6 +29,7 @@ FILL_WEIGHTS = {
     "outlier": 1,
     "tiny": 1,
     "scales": 1,
+    "steps": 1,
 }
 UPSTREAM = ("drawn", "drawn", "drawn", "last")
 LAYOUTS = (

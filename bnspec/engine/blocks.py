@@ -60,7 +60,7 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
     if block.index:
         return []
     scope, cases = subject.scope, []
-    for case in experiments()[block.experiment].literal:
+    for case in experiments()[block.experiment].amount(block.dtype)[1]:
         fits = len(case.shape) in scope.ranks and scope.channels in (None, case.channels)
         if not fits or not (case.training or scope.evaluation):
             continue
@@ -107,7 +107,7 @@ def draw(subject: Subject, block: Block, seed: int, execute: Callable[[Case], No
 
     @hypothesis.seed(seed_of(block, seed))
     @hypothesis.settings(
-        max_examples=experiment.cases,
+        max_examples=experiment.amount(block.dtype)[0],
         phases=phases,
         database=None,
         deadline=None,

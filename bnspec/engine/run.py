@@ -18,7 +18,7 @@ from bnspec.certificate.model import Cell, ClauseReport, Outcome, TargetReport
 from bnspec.engine.blocks import Block, BlockResult, run_block
 from bnspec.engine.explain import Explanation, explain
 from bnspec.engine.judging import Finding, experiments
-from bnspec.engine.plan import Plan, Request, make_plan
+from bnspec.engine.plan import Plan, Request, is_judged, make_plan
 from bnspec.engine.shrinking import shrink
 from bnspec.engine.subject import Subject
 from bnspec.spec.clauses import CLAUSES, SPEC_VERSION
@@ -90,7 +90,7 @@ def _judge_cells(
     clause: str, plan: Plan, results: list[BlockResult], *, complete: bool
 ) -> tuple[list[Cell], list[Cell]]:
     cells = []
-    dtypes = [dtype for dtype in plan.dtypes if CLAUSES[clause].speaks_of(dtype)]
+    dtypes = plan.dtypes_of(clause)
     for dtype in dtypes:
         for device in plan.devices:
             tallies = [
@@ -118,8 +118,8 @@ def say_why_unjudged(clause: str, subject: Subject, request: Request, dtypes: tu
         return "not-run", "planned: not yet checked"
     if request.clauses and clause not in request.clauses:
         return "skip", "not asked for"
-    if not any(map(CLAUSES[clause].speaks_of, dtypes)):
-        return "skip", f"speaks of {' and '.join(CLAUSES[clause].dtypes)} alone"
+    if not any(is_judged(clause, dtype) for dtype in dtypes):
+        return "skip", f"not judged in {', '.join(dtypes)}"
     missing = [ability for ability in CLAUSES[clause].needs if not subject.offers(ability)]
     left_out = [ability for ability in missing if ability in request.without]
     if left_out:

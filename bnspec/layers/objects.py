@@ -75,8 +75,9 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
         adapter.framework,
     )
     free = promises.momentum == "free" and "running_statistics" in offers
+    wide = () if source.takes("dtype") else adapter.probed_dtypes
     unproven = Unproven(
-        () if declared.dtypes or source.takes("dtype") else adapter.probed_dtypes,
+        () if declared.dtypes else (*wide, *adapter.low_dtypes),
         free and "cumulative" not in offers | without,
     )
     return complete(draft, base, unproven, source.tell)
@@ -91,10 +92,10 @@ class _Maker:
 
     def __call__(self, structure: Structure) -> Layer:
         framework, native = self.adapter.framework, {}
-        dtype: str | None = structure.dtype
+        dtype: str | None = structure.parameters
         device: str | None = structure.device
         if self.source.takes("dtype"):
-            native["dtype"], dtype = framework.native_dtype(structure.dtype), None
+            native["dtype"], dtype = framework.native_dtype(structure.parameters), None
         if self.source.takes("device"):
             native["device"], device = structure.device, None
         subject = self.source.build(structure, **native)

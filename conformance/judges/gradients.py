@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from bnspec.cases.layouts import channel_major
@@ -53,6 +55,7 @@ def judge_gradients(
     return worst_of(*checks)
 
 
+@lru_cache(maxsize=1)
 def judge_g1(record: TrainingRecord) -> Judgement:
     """Gradients of a training pass."""
     exact, bound = record.expected_gradients

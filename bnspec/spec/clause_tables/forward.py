@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bnspec.spec.clause import COSTLY, RARE, Clause
+from bnspec.spec.clause import COSTLY, RARE, WIDE, Clause
 
 FORWARD: tuple[Clause, ...] = (
     Clause(
@@ -121,6 +121,7 @@ FORWARD: tuple[Clause, ...] = (
         status="active",
         needs=("batch_statistics",),
         informative=RARE,
+        dtypes=WIDE,
     ),
     Clause(
         id="F12",

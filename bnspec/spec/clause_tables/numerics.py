@@ -38,6 +38,8 @@ NUMERICS: tuple[Clause, ...] = (
         " place.",
         source="pytorch/pytorch#147303, pytorch/pytorch#195701, tenstorrent/tt-metal#23876, Oneflow-Inc/oneflow#9381",
         bound='all bounds with u = 2^-24, plus one rounding to the storage format, chapter "statistics"',
+        status="active",
+        dtypes=("float16", "bfloat16", "mixed_float16", "mixed_bfloat16"),
     ),
     Clause(
         id="N4",
