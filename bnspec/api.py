@@ -13,7 +13,7 @@ from bnspec.engine.subject import Subject
 from bnspec.layers.implementation import resolve
 from bnspec.layers.promises import Promises
 from bnspec.spec.dialects import Dialect, UnknownDialect, find_dialect, is_frozen
-from bnspec.spec.formats import FORMATS, arithmetic_of
+from bnspec.spec.formats import PRECISIONS, arithmetic_of
 
 DEFAULT_DIALECT = "torch"
 
@@ -82,7 +82,7 @@ def _check_fixed(promises: Promises, request: Request, dialect: Dialect) -> None
     eps = promises.eps
     if eps is not None and not eps > 0:
         raise UsageError(f"eps is {eps}, and batch norm is specified for eps > 0: give another, as --arg eps=1e-5")
-    formats = [FORMATS[dtype] for dtype in request.dtypes or promises.dtypes]
+    formats = [PRECISIONS[dtype].storage for dtype in request.dtypes or promises.dtypes]
     narrow = min((arithmetic_of(f) for f in formats), key=lambda f: f.emax)
     if eps is not None and not narrow.smallest_normal <= eps <= narrow.largest / HEADROOM:
         raise UsageError(

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from bnspec.cases.case import Case
+from bnspec.spec.formats import PRECISIONS
 
 from .acting import Stage
 from .compare import Judgement
 from .experiments.evaluation import act_evaluation
 from .experiments.gradients import act_gradients
 from .experiments.history import act_history
+from .experiments.jacobian import act_jacobian
 from .experiments.memory import act_memory
 from .experiments.training import act_training
 from .experiments.variants import act_variants
-from .judges import evaluation, forward, gradients, running
+from .judges import consequences, coverage, evaluation, forward, gradients, running
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Experiment:
     """An act and the judges of its record, by clause; `needs` are the abilities without which it cannot be acted.
 
     `cases` is the number of drawn cases in a block, `longest` the most values a channel holds, and `literal` the cases
-    chosen by hand that come first in block 0.
+    chosen by hand that come first in block 0. `low_cases` and `low_literal` stand for them in low precision, where an
+    experiment without any is not acted.
     """
 
     name: str
@@ -34,6 +37,16 @@ class Experiment:
     cases: int = 18
     longest: int = 1100
     literal: tuple[Case, ...] = ()
+    low_cases: int = 0
+    low_literal: tuple[Case, ...] = ()
+
+    def acts_in(self, dtype: str) -> bool:
+        """Is the experiment acted in this precision?"""
+        return self.low_cases > 0 or not PRECISIONS[dtype].is_low
+
+    def amount(self, dtype: str) -> tuple[int, tuple[Case, ...]]:
+        """The number of drawn cases in a block, and the literal ones, in a precision."""
+        return (self.low_cases, self.low_literal) if PRECISIONS[dtype].is_low else (self.cases, self.literal)
 
 
 def _literals(experiment: str, **decisions: Any) -> tuple[Case, ...]:
@@ -62,33 +75,88 @@ def _literals(experiment: str, **decisions: Any) -> tuple[Case, ...]:
     )
 
 
+def _low_literals(experiment: str, **decisions: Any) -> tuple[Case, ...]:
+    """A plain case of every rank, a tail, channels last, and a count at which sums in half precision stop."""
+    rows = (
+        ((5, 3), "spread", "drawn", "contiguous"),
+        ((5, 3, 4), "spread", "drawn", "contiguous"),
+        ((3, 2, 2, 4), "spread", "drawn", "channels_last"),
+        ((2, 3, 2, 2, 3), "spread", "drawn", "contiguous"),
+        ((67, 2), "late", "last", "contiguous"),
+        ((1, 2, 67), "late", "last", "contiguous"),
+        ((67, 2, 1, 1), "late", "last", "contiguous"),
+        ((67, 2, 1, 1, 1), "late", "last", "contiguous"),
+        ((2, 3, 2, 3, 2), "spread", "drawn", "channels_last"),
+    )
+    return tuple(
+        Case(experiment, "float32", shape, 0.1, 0.3, fill, upstream, layout, **decisions)
+        for shape, fill, upstream, layout in rows
+    )
+
+
+def _layout_literals() -> tuple[Case, ...]:
+    """Every layout of x at every rank, under which dy has another."""
+    shapes = ((5, 3), (4, 3, 5), (3, 2, 4, 5), (2, 3, 3, 2, 4))
+    names = ("transposed", "strided", "sliced", "read_only", "expanded", "channels_last", "channels_last")
+    return tuple(
+        Case("training", "float32", shape, 0.1, 0.3, layout=x, upstream_layout=dy, seed=seed)
+        for shape in shapes
+        for seed, (x, dy) in enumerate(zip(names, ("contiguous", *names[:-2], "channels_last"), strict=True))
+        if len(shape) > 2 or "channels_last" not in (x, dy)
+    )
+
+
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
         Experiment(
             "initial",
             act_training,
-            {"F1": forward.judge_f1, "F2": forward.judge_f2, "R1": running.judge_r1},
+            {"F1": forward.judge_f1, "F2": consequences.judge_f2, "R1": running.judge_r1},
             needs=("initial_state",),
             cases=10,
             longest=130,
+            low_cases=3,
         ),
         Experiment(
             "training",
             act_training,
             {
                 "F1": forward.judge_f1,
-                "F2": forward.judge_f2,
+                "F2": consequences.judge_f2,
                 "F7": forward.judge_f7,
                 "R1": running.judge_shape,
                 "R2": running.judge_r2,
                 "R6": running.judge_r6,
                 "R8": running.judge_r8,
                 "G1": gradients.judge_g1,
+                "F10": consequences.judge_f10,
+                "F11": consequences.judge_f11,
+                "R10": coverage.judge_r10,
+                "G3": consequences.judge_g3,
+                "G5": consequences.judge_g5,
+                "G9": coverage.judge_g9,
+                "N2": coverage.judge_n2,
+                "N3": coverage.where(lambda case: case.precision.is_low),
+                "N4": coverage.where(lambda case: case.dtype == "float64"),
+                "N5": coverage.where(coverage.is_large),
+                "L1": coverage.where(coverage.is_laid_out),
+                "L2": coverage.where(coverage.is_channels_last),
+                "L3": coverage.where(coverage.is_coincidence),
+                "L4": coverage.judge_pass,
             },
             cases=28,
+            low_cases=7,
+            low_literal=(
+                *_low_literals("training"),
+                *(
+                    Case("training", "float32", shape, 0.1, 0.3, "steps", "constant")
+                    for shape in ((4099, 2), (3, 2, 1367), (3, 2, 1, 1367), (3, 2, 1, 1, 1367))
+                ),
+            ),
             literal=(
                 *_literals("training"),
+                *_layout_literals(),
                 Case("training", "float32", (4099, 1), 0.1, 0.3, "late", "last"),
                 Case("training", "float32", (1, 1, 70003), 0.1, 0.3, "late", "last"),
             ),
@@ -106,6 +174,8 @@ EXPERIMENTS: dict[str, Experiment] = {
             needs=("evaluation", "running_statistics"),
             cases=22,
             literal=_literals("evaluation"),
+            low_cases=5,
+            low_literal=_low_literals("evaluation")[:4],
         ),
         Experiment(
             "gradients",
@@ -115,6 +185,21 @@ EXPERIMENTS: dict[str, Experiment] = {
             cases=14,
             longest=260,
             literal=tuple(case for case in _literals("gradients") if case.count < 30),
+            low_cases=3,
+            low_literal=_low_literals("gradients")[:4],
+        ),
+        Experiment(
+            "jacobian",
+            act_jacobian,
+            {"G4": gradients.judge_g4},
+            needs=("gradients",),
+            cases=4,
+            longest=6,
+            literal=tuple(
+                Case("jacobian", "float32", shape, 0.1, 0.3, training=training)
+                for shape in ((4, 3), (2, 2, 3), (2, 3, 1, 2), (1, 3, 2, 2, 1), (3, 2))
+                for training in (True, False)
+            ),
         ),
         Experiment(
             "variants",
@@ -134,6 +219,11 @@ EXPERIMENTS: dict[str, Experiment] = {
             needs=("running_statistics",),
             cases=12,
             longest=70,
+            low_cases=3,
+            low_literal=tuple(
+                Case("history", "float32", shape, 0.1, 0.3, steps=3, seed=seed)
+                for seed, shape in enumerate(((3, 2), (3, 2, 2), (2, 3, 2, 2), (2, 2, 2, 1, 3)))
+            ),
             literal=tuple(
                 Case("history", "float32", shape, 0.1, momentum, steps=steps, seed=seed)
                 for seed, (shape, momentum, steps) in enumerate(

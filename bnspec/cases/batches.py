@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnspec.cases.case import Case
-from bnspec.cases.fills import FILLS, cast, fill_parameters, fill_upstream, format_of
-from bnspec.cases.layouts import from_channel_major, lay_out
+from bnspec.cases.fills import FILLS, cast, fill_parameters, fill_upstream, fit
+from bnspec.cases.layouts import SAME_IN_ALL_CHANNELS, from_channel_major, lay_out
 from bnspec.layers.protocol import State, as_dtype
 
 Array = NDArray[Any]
@@ -27,14 +27,19 @@ class Batch:
 def make_batch(case: Case, stream: str = "batch", *, shape: tuple[int, ...] | None = None) -> Batch:
     """The batch of a case. Another `stream` gives another batch of the same kind; `shape` another size of it."""
     shape = shape or case.shape
-    random, dtype = case.random(stream), as_dtype(case.dtype)
+    random, dtype = case.random(stream), as_dtype(case.precision.storage.name)
     channels, count = shape[1], int(np.prod(shape)) // shape[1]
     if case.values and stream == "batch":
         x = np.resize(np.array(case.values, dtype=np.float64), (channels, count))
     else:
-        x = FILLS[case.fill](random, channels, count, case.eps, format_of(case.dtype))
+        x = _fill(case, random, channels, count)
+    if case.layout == SAME_IN_ALL_CHANNELS:
+        x = np.repeat(x[:1], channels, axis=0)
     x = cast(x, dtype)
-    dy = cast(fill_upstream(random, case.upstream, x.astype(np.float64)), dtype)
+    dy = fill_upstream(random, case.upstream, x.astype(np.float64))
+    if case.upstream_layout == SAME_IN_ALL_CHANNELS:
+        dy = np.repeat(dy[:1], channels, axis=0)
+    dy = cast(dy, dtype)
     return Batch(
         lay_out(from_channel_major(x, shape), case.layout), lay_out(from_channel_major(dy, shape), case.upstream_layout)
     )
@@ -42,8 +47,8 @@ def make_batch(case: Case, stream: str = "batch", *, shape: tuple[int, ...] | No
 
 def make_state(case: Case, stream: str = "state", *, batches: int | None = None) -> State:
     """Parameters and buffers away from their defaults, at the scale of the case's batch."""
-    dtype = as_dtype(case.dtype)
-    x = FILLS[case.fill](case.random("batch"), case.channels, case.count, case.eps, format_of(case.dtype))
+    dtype = as_dtype(case.precision.parameters.name)
+    x = _fill(case, case.random("batch"), case.channels, case.count)
     p = fill_parameters(case.random(stream), x)
     # A plain average can be told its count by a layer that has a counter alone: it starts anew.
     start = case.seed % 101 if case.seed % 2 and case.momentum is not None else 0
@@ -54,3 +59,8 @@ def make_state(case: Case, stream: str = "state", *, batches: int | None = None)
         cast(p.running_var, dtype),
         start if batches is None else batches,
     )
+
+
+def _fill(case: Case, random: np.random.RandomState, channels: int, count: int) -> NDArray[np.float64]:
+    x = FILLS[case.fill](random, channels, count, case.eps, case.precision.storage)
+    return fit(x, case.precision) if case.precision.is_low else x

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from bnspec.spec.formats import PRECISIONS, Precision
+
 
 class AddressError(ValueError):
     """The text is no case address."""
@@ -19,6 +21,7 @@ class AddressError(ValueError):
 class Case:
     """Structure (shape, dtype, eps, momentum, layout) and fill (what the values are like) of one case.
 
+    `dtype` names a precision (`bnspec.spec.formats.PRECISIONS`).
     `shape` is (N, C, D1, ...). `momentum` None asks for the cumulative average. `steps` counts training batches;
     `training` is the mode; `fresh` leaves parameters and buffers as the constructor set them. `values`, where given,
     are the entries of x, channel by channel, as small integers.
@@ -47,6 +50,10 @@ class Case:
     def count(self) -> int:
         """m, the values a channel holds."""
         return int(np.prod(self.shape)) // self.shape[1]
+
+    @property
+    def precision(self) -> Precision:
+        return PRECISIONS[self.dtype]
 
     def address(self) -> str:
         """The case as text: experiment/dtype/shape/decisions that are not at their default."""

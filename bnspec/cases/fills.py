@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnspec.spec.formats import FORMATS, Format
+from bnspec.spec.formats import FLOAT32, Format, Precision
 
 Floats = NDArray[np.float64]
 Random = np.random.RandomState
@@ -84,6 +84,13 @@ def scales(random: Random, channels: int, count: int, _eps: float, _: Format) ->
     return np.asarray(random.standard_normal((channels, count)) * 10 ** random.uniform(-4, 4, (channels, 1)))
 
 
+def steps(_random: Random, channels: int, count: int, _eps: float, _: Format) -> Floats:
+    """Ones, and twos in the last quarter: a sum of them in half precision stops at 2^8 or 2^11."""
+    x = np.ones((channels, count))
+    x[:, -(count // 4) :] = 2.0
+    return x
+
+
 FILLS: dict[str, Callable[[Random, int, int, float, Format], Floats]] = {
     "spread": spread,
     "integers": integers,
@@ -94,7 +101,20 @@ FILLS: dict[str, Callable[[Random, int, int, float, Format], Floats]] = {
     "outlier": outlier,
     "tiny": tiny,
     "scales": scales,
+    "steps": steps,
 }
+
+
+def fit(x: Floats, precision: Precision) -> Floats:
+    """Channels by powers of two smaller where a right layer of this precision could overflow on them.
+
+    In low precision throughout, a layer may form m x^2 in it; with wider parameters x alone has to fit.
+    """
+    storage, count = precision.storage, x.shape[1]
+    low = precision.parameters.precision < FLOAT32.precision
+    most = np.sqrt(storage.largest / (10 * count)) if low else storage.largest / 4
+    over = np.maximum(np.abs(x).max(axis=1, keepdims=True) / most, 1.0)
+    return np.asarray(x / 2.0 ** np.ceil(np.log2(over)))
 
 
 def fill_upstream(random: Random, kind: str, x: Floats) -> Floats:
@@ -142,11 +162,6 @@ def fill_parameters(random: Random, x: Floats) -> Parameters:
     deviation = x.std(axis=1)
     scale = np.where(deviation > 1e-6, deviation, 1.0)
     return Parameters(gamma, beta, signed() * scale, random.uniform(0.3, 3, channels) * scale**2)
-
-
-def format_of(dtype: str) -> Format:
-    """The format of a dtype's name."""
-    return FORMATS[dtype]
 
 
 def cast(values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:

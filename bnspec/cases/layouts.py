@@ -43,13 +43,28 @@ def _sliced(a: Array) -> Array:
     return buffer[inside]
 
 
+def _read_only(a: Array) -> Array:
+    copied = _contiguous(a)
+    copied.flags.writeable = False
+    return copied
+
+
+def _expanded(a: Array) -> Array:
+    """Stored once for all channels, which hold the same values: stride 0."""
+    return np.broadcast_to(_contiguous(a[:, :1]), a.shape)
+
+
 LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "contiguous": _contiguous,
     "transposed": _transposed,
     "channels_last": _channels_last,
     "strided": _strided,
     "sliced": _sliced,
+    "read_only": _read_only,
+    "expanded": _expanded,
 }
+SAME_IN_ALL_CHANNELS = "expanded"
+"""The layout whose batches must hold the same values in every channel."""
 
 
 def lay_out(a: Array, layout: str) -> Array:

@@ -29,9 +29,21 @@ FILL_WEIGHTS = {
     "outlier": 1,
     "tiny": 1,
     "scales": 1,
+    "steps": 1,
 }
 UPSTREAM = ("drawn", "drawn", "drawn", "last")
-LAYOUTS = ("contiguous", "contiguous", "contiguous", "transposed", "channels_last", "strided", "sliced")
+LAYOUTS = (
+    "contiguous",
+    "contiguous",
+    "contiguous",
+    "transposed",
+    "channels_last",
+    "strided",
+    "sliced",
+    "channels_last",
+    "read_only",
+    "expanded",
+)
 
 SIZES = (
     2,
@@ -65,6 +77,8 @@ WIDTHS = (65, 33, 129, 17, 257, 32, 31, 64, 5, 127)
 """Numbers of channels around the same."""
 SEVERAL = ("history", "cumulative")
 """The experiments of several training batches."""
+BOTH_MODES = ("gradients", "jacobian")
+"""The experiments that differentiate training and evaluation alike."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +114,24 @@ def palette(scope: Scope, block: int, longest: int) -> list[tuple[int, ...]]:
     width = WIDTHS[block % len(WIDTHS)]
     for channels, rank in ((1, scope.ranks[0]), (width, scope.ranks[-1])):
         shapes.append((3, channels, *[2] * (rank - 2)))
+    return _fix_channels(shapes, scope)
+
+
+def _fix_channels(shapes: list[tuple[int, ...]], scope: Scope) -> list[tuple[int, ...]]:
+    """The shapes with the number of channels that the scope asks for, each once."""
     if scope.channels is not None:
         shapes = [(shape[0], scope.channels, *shape[2:]) for shape in shapes]
     return list(dict.fromkeys(shapes))
+
+
+def tiny_palette(scope: Scope) -> list[tuple[int, ...]]:
+    """Shapes of two to six values a channel, along the batch, along the last axis and along both."""
+    shapes = [
+        _hold(n, rank, channels, True) if along == 1 or rank == 2 else (n, channels, *[1] * (rank - 3), along)
+        for rank in scope.ranks
+        for n, along, channels in ((2, 1, 3), (3, 2, 2), (5, 1, 4), (1 if rank > 2 else 2, 4, 3), (2, 3, 1), (4, 1, 3))
+    ]
+    return _fix_channels(shapes, scope)
 
 
 def _hold(size: int, rank: int, channels: int, in_batch: bool) -> tuple[int, ...]:
@@ -154,7 +183,8 @@ def draw_cases(
     momenta = (None,) if experiment == "cumulative" else scope.momenta
     fills = tuple(name for name, weight in FILL_WEIGHTS.items() for _ in range(weight))
     modes = (True, True, False) if scope.evaluation else (True,)
-    shapes = draw_shapes(scope, palette(scope, block, longest))
+    few = longest <= 6
+    shapes = pick(tiny_palette(scope)) if few else draw_shapes(scope, palette(scope, block, longest))
 
     @st.composite
     def cases(draw: st.DrawFn) -> Case:
@@ -169,7 +199,7 @@ def draw_cases(
             upstream="whole" if experiment == "gradients" else draw(pick(UPSTREAM)),
             layout=draw(pick(LAYOUTS)),
             upstream_layout=draw(pick(LAYOUTS)),
-            training=draw(pick(modes)) if experiment == "gradients" else True,
+            training=draw(pick(modes)) if experiment in BOTH_MODES else True,
             fresh=experiment == "initial",
             steps=draw(pick((2, 3, 3, 5, 8, 13, 64))) if experiment in SEVERAL else 1,
             seed=draw(whole(0, 2**16)),

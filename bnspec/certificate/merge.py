@@ -42,7 +42,7 @@ def decide_cell(clause: Clause, tally: Tally, dtype: str, device: str, profile: 
         outcome = "crashed" if tally.finding.crashed else "fail"
     elif not tally.executed:
         outcome = "not-run"
-    elif tally.informative < clause.informative[profile.column] or not complete:
+    elif tally.informative < clause.asks_for(profile.column, dtype) or not complete:
         outcome = "vacuous"
     else:
         outcome = "pass"

@@ -60,8 +60,9 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
     if block.index:
         return []
     scope, cases = subject.scope, []
-    for case in experiments()[block.experiment].literal:
-        if len(case.shape) not in scope.ranks or scope.channels not in (None, case.channels):
+    for case in experiments()[block.experiment].amount(block.dtype)[1]:
+        fits = len(case.shape) in scope.ranks and scope.channels in (None, case.channels)
+        if not fits or not (case.training or scope.evaluation):
             continue
         eps = case.eps if scope.eps is None else scope.eps
         momentum = case.momentum if subject.frees_momentum or case.momentum is None else scope.momenta[0]
@@ -106,7 +107,7 @@ def draw(subject: Subject, block: Block, seed: int, execute: Callable[[Case], No
 
     @hypothesis.seed(seed_of(block, seed))
     @hypothesis.settings(
-        max_examples=experiment.cases,
+        max_examples=experiment.amount(block.dtype)[0],
         phases=phases,
         database=None,
         deadline=None,

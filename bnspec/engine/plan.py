@@ -12,9 +12,8 @@ from bnspec.engine.profiles import PROFILES, Profile
 from bnspec.engine.subject import Subject
 from bnspec.layers.promises import ABILITIES
 from bnspec.spec.clauses import CLAUSES
+from bnspec.spec.formats import PRECISIONS
 
-JUDGED_DTYPES = ("float32", "float64")
-"""The formats that this version judges; half precision is planned with N3."""
 DEFAULT_PROFILE = "standard"
 
 
@@ -48,6 +47,10 @@ class Plan:
     absent: tuple[str, ...]
     clauses: frozenset[str]
 
+    def dtypes_of(self, clause: str) -> tuple[str, ...]:
+        """The dtypes of the plan in which the clause is judged."""
+        return tuple(dtype for dtype in self.dtypes if is_judged(clause, dtype))
+
     def blocks(self) -> list[Block]:
         """All blocks, those of one index together, so that what stops early has seen a bit of everything."""
         return [
@@ -56,8 +59,15 @@ class Plan:
             for experiment in experiments().values()
             if self.clauses & experiment.judges.keys()
             for dtype in self.dtypes
+            if experiment.acts_in(dtype)
             for device in self.devices
         ]
+
+
+def is_judged(clause: str, dtype: str) -> bool:
+    """Does the clause speak of a dtype, and does some experiment that feeds it act there?"""
+    fed = any(clause in e.judges and e.acts_in(dtype) for e in experiments().values())
+    return fed and CLAUSES[clause].speaks_of(dtype)
 
 
 def refuse_unknown(what: str, given: str, known: Collection[str]) -> UsageError:
@@ -72,8 +82,8 @@ def check_request(request: Request) -> None:
     if request.profile not in PROFILES:
         raise refuse_unknown("profile", request.profile, PROFILES)
     for dtype in request.dtypes:
-        if dtype not in JUDGED_DTYPES:
-            raise UsageError(f"dtype {dtype!r} is not judged: this version judges {' and '.join(JUDGED_DTYPES)}")
+        if dtype not in PRECISIONS:
+            raise refuse_unknown("dtype", dtype, PRECISIONS)
     for ability in request.without:
         if ability not in ABILITIES:
             raise refuse_unknown("ability", ability, ABILITIES)
@@ -89,7 +99,7 @@ def check_request(request: Request) -> None:
 
 def make_plan(subject: Subject, request: Request) -> Plan:
     """What of the request the subject promises. Raises UsageError where nothing is left or a device is not there."""
-    promised = [dtype for dtype in subject.promises.dtypes if dtype in JUDGED_DTYPES]
+    promised = subject.promises.dtypes
     unpromised = [dtype for dtype in request.dtypes if dtype not in promised]
     if unpromised:
         raise UsageError(
@@ -98,11 +108,16 @@ def make_plan(subject: Subject, request: Request) -> Plan:
         )
     devices, absent = _choose_devices(subject, request)
     selected = request.clauses or [c for c, clause in CLAUSES.items() if clause.status != "planned"]
-    clauses = frozenset(c for c in selected if subject.offers(*CLAUSES[c].needs) and _is_fed(subject, c))
+    dtypes = request.dtypes or promised
+    clauses = frozenset(
+        c
+        for c in selected
+        if subject.offers(*CLAUSES[c].needs) and _is_fed(subject, c) and any(is_judged(c, dtype) for dtype in dtypes)
+    )
     if request.clauses and not clauses:
-        missing = ", ".join(a for a in CLAUSES[request.clauses[0]].needs if not subject.offers(a))
-        raise UsageError(f"the target has not what clause {request.clauses[0]} needs: {missing}")
-    dtypes = request.dtypes or tuple(promised)
+        first = CLAUSES[request.clauses[0]]
+        missing = ", ".join(a for a in first.needs if not subject.offers(a)) or "another dtype"
+        raise UsageError(f"the target has not what clause {first.id} needs: {missing}")
     return Plan(PROFILES[request.profile], request.seed, dtypes, devices, absent, clauses)
 
 

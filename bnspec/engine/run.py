@@ -18,7 +18,7 @@ from bnspec.certificate.model import Cell, ClauseReport, Outcome, TargetReport
 from bnspec.engine.blocks import Block, BlockResult, run_block
 from bnspec.engine.explain import Explanation, explain
 from bnspec.engine.judging import Finding, experiments
-from bnspec.engine.plan import Plan, Request, make_plan
+from bnspec.engine.plan import Plan, Request, is_judged, make_plan
 from bnspec.engine.shrinking import shrink
 from bnspec.engine.subject import Subject
 from bnspec.spec.clauses import CLAUSES, SPEC_VERSION
@@ -68,7 +68,7 @@ def assemble(
             if clause.id in findings:
                 report = _add_finding(report, findings[clause.id][1], explanation)
         else:
-            report = report_unjudged(clause, *say_why_unjudged(clause.id, subject, request))
+            report = report_unjudged(clause, *say_why_unjudged(clause.id, subject, request, plan.dtypes))
         reports.append(report)
     return TargetReport(
         target, arguments, subject.dialect.name, dialect_source, _describe_scope(subject, plan, request),
@@ -90,7 +90,8 @@ def _judge_cells(
     clause: str, plan: Plan, results: list[BlockResult], *, complete: bool
 ) -> tuple[list[Cell], list[Cell]]:
     cells = []
-    for dtype in plan.dtypes:
+    dtypes = plan.dtypes_of(clause)
+    for dtype in dtypes:
         for device in plan.devices:
             tallies = [
                 result.tallies[clause]
@@ -98,7 +99,7 @@ def _judge_cells(
                 if clause in result.tallies and (result.block.dtype, result.block.device) == (dtype, device)
             ]
             cells.append(decide_cell(CLAUSES[clause], merge_tallies(tallies), dtype, device, plan.profile, complete))
-    absent = [Cell(dtype, kind, "not-run", 0, 0, None, None, None) for dtype in plan.dtypes for kind in plan.absent]
+    absent = [Cell(dtype, kind, "not-run", 0, 0, None, None, None) for dtype in dtypes for kind in plan.absent]
     return cells, absent
 
 
@@ -111,12 +112,14 @@ def _add_finding(report: ClauseReport, finding: Finding, explanation: Explanatio
     return replace(report, why=why, case=f"{finding.device}/{finding.case}")
 
 
-def say_why_unjudged(clause: str, subject: Subject, request: Request) -> tuple[Outcome, str]:
+def say_why_unjudged(clause: str, subject: Subject, request: Request, dtypes: tuple[str, ...]) -> tuple[Outcome, str]:
     """A clause is not run where it is planned or not asked for, and skipped where the subject has not what it needs."""
     if CLAUSES[clause].status == "planned":
         return "not-run", "planned: not yet checked"
     if request.clauses and clause not in request.clauses:
         return "skip", "not asked for"
+    if not any(is_judged(clause, dtype) for dtype in dtypes):
+        return "skip", f"not judged in {', '.join(dtypes)}"
     missing = [ability for ability in CLAUSES[clause].needs if not subject.offers(ability)]
     left_out = [ability for ability in missing if ability in request.without]
     if left_out:

@@ -11,7 +11,7 @@ from bnspec.layers.promises import Promises, pick_momentum
 from bnspec.layers.protocol import Layer, Structure, calling
 from bnspec.spec.bounds import Rounding, rounding_for
 from bnspec.spec.dialects import Dialect
-from bnspec.spec.formats import FORMATS
+from bnspec.spec.formats import PRECISIONS
 from bnspec.spec.precision import Arithmetic, arithmetic_for
 
 
@@ -32,6 +32,7 @@ class Subject:
     @property
     def abilities(self) -> frozenset[str]:
         positions = {"positions"} if max(self.promises.ranks) > 2 else set()
+        positions |= {"images"} if {4, 5} & set(self.promises.ranks) else set()
         coupled = {"batch_statistics"} if self.dialect.training_statistics == "batch" else set()
         return self.promises.abilities | positions | coupled
 
@@ -39,11 +40,12 @@ class Subject:
         return self.abilities.issuperset(abilities)
 
     def arithmetic(self, dtype: str) -> Arithmetic:
-        return arithmetic_for(FORMATS[dtype])
+        return arithmetic_for(PRECISIONS[dtype].storage)
 
     def rounding(self, dtype: str, device: str) -> Rounding:
         """Formats of x and parameters; GPUs may flush subnormal numbers."""
-        return rounding_for(FORMATS[dtype], FORMATS[dtype], flushes=device != "cpu")
+        precision = PRECISIONS[dtype]
+        return rounding_for(precision.storage, precision.parameters, flushes=device != "cpu")
 
     @property
     def algorithm(self) -> str:

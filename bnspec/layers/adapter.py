@@ -51,7 +51,8 @@ class Framework(Protocol):
 class Adapter:
     """A family of layers, known by its attributes.
 
-    `dtypes` are promised; `probed_dtypes` too where the constructor takes a dtype or a probe finds them. `ranks` and
+    `dtypes` are promised; `probed_dtypes` too where the constructor takes a dtype or a probe finds them; `low_dtypes`
+    where a probe finds them. `ranks` and
     `cumulative` look at a layer; ranks of None ask for probing. `methods` names the methods that abilities stand on.
     `make_layer` wraps a layer whose arrays are on a device.
     """
@@ -61,6 +62,7 @@ class Adapter:
     dialect: str | None
     dtypes: tuple[str, ...]
     probed_dtypes: tuple[str, ...]
+    low_dtypes: tuple[str, ...]
     devices: tuple[str, ...]
     ranks: Callable[[Any], tuple[int, ...] | None]
     cumulative: Callable[[Any], bool]

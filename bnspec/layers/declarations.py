@@ -12,7 +12,7 @@ from bnspec.layers.promises import ABILITIES, Momentum
 from bnspec.layers.target import TargetError, suggest
 from bnspec.spec.bounds import CLASSES
 from bnspec.spec.dialects import DIALECTS
-from bnspec.spec.formats import FORMATS
+from bnspec.spec.formats import PRECISIONS
 
 DEVICES = ("cpu", "cuda")
 
@@ -118,7 +118,7 @@ def _find_setting(what: str, given: dict[str, Any], declared: float | None, free
 _READERS: dict[str, Callable[[str, Any], Any]] = {
     "dialect": _read_name(tuple(DIALECTS)),
     "ranks": _read_ranks,
-    "dtypes": _read_names(tuple(FORMATS)),
+    "dtypes": _read_names(tuple(PRECISIONS)),
     "devices": _read_names(DEVICES),
     "eps": read_number,
     "momentum": read_number,

@@ -13,10 +13,11 @@ from typing import Any
 
 from bnspec.layers.adapter import Framework
 from bnspec.layers.construction import read_parameters
-from bnspec.layers.probing import RANKS, find_call, probe_ranks, try_call
+from bnspec.layers.probing import RANKS, find_call, probe_dtypes, probe_ranks, try_call
 from bnspec.layers.promises import Promises
 from bnspec.layers.protocol import Layer, Structure, calling
 from bnspec.layers.target import TargetError, tell_install
+from bnspec.spec.formats import PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -93,11 +94,16 @@ def complete(
     called = find_call(make, [replace(base, device=d, rank=r, dtype=t) for d, r, t in choices], tell)
     ranks = promises.ranks or probe_ranks(make, called) or (called.rank,)
     called = replace(called, rank=ranks[0])
-    dtypes = [d for d in unproven.dtypes if try_call(make, replace(called, dtype=d), training=True).dtype == d]
+    dtypes = probe_dtypes(make, called, unproven.dtypes, promises.abilities)
     abilities = promises.abilities
     if unproven.cumulative and try_call(make, replace(called, momentum=None), training=True, times=2).dtype:
         abilities |= {"cumulative"}
-    promises = replace(promises, ranks=ranks, dtypes=(*dtypes, *promises.dtypes), abilities=abilities)
+    promises = replace(
+        promises,
+        ranks=ranks,
+        dtypes=tuple(d for d in PRECISIONS if d in (*promises.dtypes, *dtypes)),
+        abilities=abilities,
+    )
     return replace(draft, promises=promises)
 
 

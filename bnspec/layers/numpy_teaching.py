@@ -174,6 +174,7 @@ ADAPTER = Adapter(
     dialect=None,  # the shape tells nothing about the conventions
     dtypes=("float64",),
     probed_dtypes=("float32",),
+    low_dtypes=(),
     devices=("cpu",),
     ranks=lambda _: None,
     cumulative=lambda _: False,

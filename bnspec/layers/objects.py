@@ -56,6 +56,8 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
     declared = read_declarations(obj, subject)
     without = check_abilities(without, "--without") | set(declared.without)
     adapter = _find_adapter(source.name, subject, without)
+    if source.fixed.get("dtype") is not None:
+        declared = replace(declared, dtypes=(adapter.framework.name_dtype(source.fixed["dtype"]),))
     promises = leave_out(_promise(source, adapter, subject, declared), without)
     base = Structure(
         promises.channels or base.channels,
@@ -75,8 +77,9 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
         adapter.framework,
     )
     free = promises.momentum == "free" and "running_statistics" in offers
+    wide = () if source.takes("dtype") else adapter.probed_dtypes
     unproven = Unproven(
-        () if declared.dtypes or source.takes("dtype") else adapter.probed_dtypes,
+        () if declared.dtypes else (*wide, *adapter.low_dtypes),
         free and "cumulative" not in offers | without,
     )
     return complete(draft, base, unproven, source.tell)
@@ -91,10 +94,10 @@ class _Maker:
 
     def __call__(self, structure: Structure) -> Layer:
         framework, native = self.adapter.framework, {}
-        dtype: str | None = structure.dtype
+        dtype: str | None = structure.parameters
         device: str | None = structure.device
         if self.source.takes("dtype"):
-            native["dtype"], dtype = framework.native_dtype(structure.dtype), None
+            native["dtype"], dtype = framework.native_dtype(structure.parameters), None
         if self.source.takes("device"):
             native["device"], device = structure.device, None
         subject = self.source.build(structure, **native)
@@ -161,8 +164,6 @@ def _promise(source: Source, adapter: Adapter, subject: Any, declared: Declarati
         abilities |= {"cumulative"}
     if isinstance(source, Template):
         abilities -= {"initial_state"}  # an instance may have trained already
-    if fixed.get("dtype") is not None:
-        declared = replace(declared, dtypes=(adapter.framework.name_dtype(fixed["dtype"]),))
     certain = (*adapter.probed_dtypes, *adapter.dtypes) if source.takes("dtype") else adapter.dtypes
     return Promises(
         ranks=declared.ranks or adapter.ranks(subject) or (),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bnspec.layers.protocol import Array, Layer, Structure, SubjectError, as_dtype
+from bnspec.layers.protocol import ALL, NONE, Array, Grad, Layer, Structure, SubjectError, as_dtype
 from bnspec.layers.target import TargetError
 
 RANKS = (2, 3, 4, 5)
@@ -30,15 +30,18 @@ def plain_batch(structure: Structure) -> Array:
     lengths = [n for n in (4, 5, 2, 6, 7) if n != structure.channels]
     shape = (lengths[0], structure.channels, *lengths[1 : structure.rank - 1])
     values: Array = np.sin(np.arange(np.prod(shape)) * 1.7).reshape(shape)
-    return values.astype(as_dtype(structure.dtype))
+    return values.astype(as_dtype(structure.storage))
 
 
-def try_call(make: Make, structure: Structure, *, training: bool, times: int = 1) -> Outcome:
-    """Make a layer and call it on a plain batch."""
+def try_call(make: Make, structure: Structure, *, training: bool, times: int = 1, grad: Grad = NONE) -> Outcome:
+    """Make a layer and call it on a plain batch, with its backward where a gradient is asked for."""
     try:
-        layer = make(structure)
+        layer, batch = make(structure), plain_batch(structure)
         for _ in range(times):
-            y = layer.run(plain_batch(structure), training=training).y
+            passed = layer.run(batch, training=training, grad=grad)
+            y = passed.y
+        if grad != NONE:
+            passed.backward(batch)
     except SubjectError as error:
         # What was raised is the cause; a reason without a cause is about what came back, so something did.
         return Outcome(None, error.stage == "forward" and error.__cause__ is None, error)
@@ -54,6 +57,18 @@ def probe_ranks(make: Make, base: Structure) -> tuple[int, ...]:
         if found:
             return found
     return ()
+
+
+def probe_dtypes(make: Make, base: Structure, dtypes: tuple[str, ...], abilities: frozenset[str]) -> list[str]:
+    """The dtypes in which a batch comes back as it went in, from both modes and with a backward as far as offered."""
+    modes = (True, False) if "evaluation" in abilities else (True,)
+    grad = ALL if "gradients" in abilities else NONE
+
+    def serves(dtype: str) -> bool:
+        structure = replace(base, dtype=dtype)
+        return all(try_call(make, structure, training=t, grad=grad).dtype == structure.storage for t in modes)
+
+    return [dtype for dtype in dtypes if serves(dtype)]
 
 
 def find_call(make: Make, structures: Iterable[Structure], tell: Callable[[Structure], str]) -> Structure:

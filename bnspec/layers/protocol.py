@@ -13,13 +13,18 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bnspec.spec.formats import PRECISIONS
+
 Array = NDArray[Any]
 Stage = Literal["construction", "forward", "backward", "state"]
 
 
 @dataclass(frozen=True)
 class Structure:
-    """What a layer is made for. `momentum` is the number given to the constructor (None: cumulative average)."""
+    """What a layer is made for. `momentum` is the number given to the constructor (None: cumulative average).
+
+    `dtype` names a precision (`bnspec.spec.formats.PRECISIONS`): that of x, and another of the parameters if mixed.
+    """
 
     channels: int
     rank: int
@@ -27,6 +32,14 @@ class Structure:
     device: str
     eps: float
     momentum: float | None
+
+    @property
+    def storage(self) -> str:
+        return PRECISIONS[self.dtype].storage.name
+
+    @property
+    def parameters(self) -> str:
+        return PRECISIONS[self.dtype].parameters.name
 
 
 @dataclass(frozen=True)

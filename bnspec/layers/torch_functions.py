@@ -19,7 +19,7 @@ from bnspec.layers.promises import Promises, pick_momentum
 from bnspec.layers.protocol import Layer, Structure
 from bnspec.layers.target import TargetError
 from bnspec.layers.torch_layer import TorchLayer
-from bnspec.layers.torch_tensors import TORCH
+from bnspec.layers.torch_tensors import LOW, TORCH
 
 NAMES = Names("gamma", "beta", "running_mean", "running_var", "batches")
 
@@ -83,7 +83,7 @@ def resolve_function(
         TORCH,
     )
     base = Structure(3, 2, "float32", "cpu", 1e-5 if eps is None else eps, pick_momentum(promises, 0.1))
-    return complete(draft, base, Unproven(), lambda _: name)
+    return complete(draft, base, Unproven(() if declared.dtypes else LOW), lambda _: name)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class _Maker:
     arguments: dict[str, Any]
 
     def __call__(self, structure: Structure) -> Layer:
-        native = {"dtype": TORCH.native_dtype(structure.dtype), "device": structure.device}
+        native = {"dtype": TORCH.native_dtype(structure.parameters), "device": structure.device}
         ones, zeros = (functools.partial(make, structure.channels, **native) for make in (torch.ones, torch.zeros))
         holder = SimpleNamespace(gamma=ones(), beta=zeros(), running_mean=zeros(), running_var=ones())
         settings = {"eps": structure.eps, "momentum": structure.momentum}

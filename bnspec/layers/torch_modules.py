@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnspec.layers.adapter import Adapter, Names
 from bnspec.layers.torch_layer import TorchLayer, call_object
-from bnspec.layers.torch_tensors import TORCH
+from bnspec.layers.torch_tensors import LOW, TORCH
 
 NAMES = Names("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
@@ -39,6 +39,7 @@ ADAPTER = Adapter(
     dialect="torch",
     dtypes=("float32", "float64"),
     probed_dtypes=(),
+    low_dtypes=LOW,
     devices=("cpu", "cuda"),
     ranks=_find_ranks,
     cumulative=_is_torchs_own,

@@ -6,7 +6,7 @@ from typing import Any
 
 from bnspec.layers.adapter import Adapter, Names
 from bnspec.layers.torch_layer import TorchLayer, call_object
-from bnspec.layers.torch_tensors import TORCH
+from bnspec.layers.torch_tensors import LOW, TORCH
 
 NAMES = Names("gamma", "beta", "running_mean", "running_var", "batches")
 
@@ -21,6 +21,7 @@ ADAPTER = Adapter(
     dialect=None,  # the shape tells nothing about the conventions: the seed's are its own
     dtypes=("float32", "float64"),
     probed_dtypes=(),
+    low_dtypes=LOW,
     devices=("cpu", "cuda"),
     ranks=lambda _: None,
     cumulative=lambda _: False,

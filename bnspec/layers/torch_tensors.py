@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bnspec.layers.adapter import Names, owns
 from bnspec.layers.protocol import Array, Description, as_dtype
 from bnspec.layers.strides import copy_layout, lies_plainly
+from bnspec.spec.formats import PRECISIONS
 
 
 def to_tensor(values: Array, device: str = "cpu") -> Tensor:
@@ -83,3 +84,5 @@ class Torch:
 
 
 TORCH = Torch()
+LOW = tuple(name for name, precision in PRECISIONS.items() if precision.is_low)
+"""The low precisions, which no shape of a target promises: a probe finds out."""

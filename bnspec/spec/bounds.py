@@ -32,14 +32,17 @@ CLASSES: dict[str, str] = {
 class Rounding:
     """The formats a subject is entitled to round to.
 
-    `arithmetic` for computing, `kept` for mean and rstd between the passes, `output` for y and dx, `parameters` for
-    dgamma, dbeta and the running statistics. `flushes` where subnormal numbers become zero (GPUs).
+    `arithmetic` for sums, `kept` for mean and rstd between the passes, `output` for y and dx, `parameters` for dgamma,
+    dbeta and the running statistics; `forward` and `backward` for what is computed value by value. `flushes` where
+    subnormal numbers become zero (GPUs).
     """
 
     arithmetic: Format
     kept: Format
     output: Format
     parameters: Format
+    forward: Format
+    backward: Format
     flushes: bool = False
 
     @property
@@ -48,7 +51,11 @@ class Rounding:
 
     @property
     def w(self) -> float:
-        return self.arithmetic.smallest_normal if self.flushes else self.arithmetic.smallest_subnormal
+        return self.least(self.arithmetic)
+
+    def least(self, of: Format) -> float:
+        """What one underflow in a format may lose."""
+        return of.smallest_normal if self.flushes else of.smallest_subnormal
 
     def extra(self, storage: Format) -> tuple[float, float]:
         """Relative and absolute error of one rounding to `storage`; zero where that is as wide as the arithmetic."""
@@ -60,11 +67,13 @@ class Rounding:
 def rounding_for(storage: Format, parameters: Format, *, flushes: bool = False) -> Rounding:
     """The rounding of a layer whose x is stored in `storage` and whose parameters are stored in `parameters`.
 
-    Where the parameters are low precision too, shipped kernels keep mean, rstd and momentum in that format.
+    Where the parameters are low precision too, shipped kernels keep mean, rstd and momentum in that format, and layers
+    composed of operations round every one of them to it. A backward may round value by value to the format of x.
     """
     arithmetic = arithmetic_of(storage)
     kept = parameters if parameters.precision < arithmetic.precision else arithmetic
-    return Rounding(arithmetic, kept, storage, parameters, flushes)
+    backward = storage if storage.precision < arithmetic.precision else arithmetic
+    return Rounding(arithmetic, kept, storage, parameters, kept, backward, flushes)
 
 
 @dataclass(frozen=True)
@@ -97,11 +106,12 @@ def bound_moments(
     m, w = x.shape[1], r.w
     size, mu = np.abs(x).mean(axis=1), np.abs(mean)
     k = np.abs(x).max(axis=1) if shift is None else np.maximum(np.abs(x).max(axis=1), shift)
-    squares = accumulate(m + 5, r.u)
+    stepwise, underflow = r.extra(r.forward)
+    squares = accumulate(m + 5, r.u) + 5 * stepwise
     e_mean = accumulate(m + 4 + 2 * np.log(m), r.u) * (size + k if algorithm == "shifted" else size) + 2 * w
     relative, absolute = r.extra(r.kept)
     if relative:
-        e_mean = e_mean + relative * (mu + e_mean) + absolute
+        e_mean = e_mean + 2 * relative * (mu + e_mean) + 2 * absolute  # of a sum and of its quotient
     if algorithm == "textbook":
         e_var = squares * (var + mu * mu) + 2 * mu * e_mean + 1.1 * e_mean**2 + 2 * w
     else:
@@ -111,8 +121,8 @@ def bound_moments(
         if algorithm == "shifted":
             e_var = e_var + squares * (var + (k + mu) ** 2) + 2 * (k + mu) * squares * (size + k)
     if relative:
-        e_var = e_var + relative * (var + e_var) + absolute
-    overflows = m * np.abs(x).max(axis=1) ** 2 >= r.arithmetic.largest / 8
+        e_var = e_var + relative * (var + e_var) + absolute + underflow
+    overflows = m * np.abs(x).max(axis=1) ** 2 >= r.forward.largest / 8
     return np.where(overflows, np.inf, e_mean), np.where(overflows, np.inf, e_var)
 
 
@@ -127,10 +137,12 @@ def bound_statistics(
     """
     e_var = besides * (e_biased + (2 * r.u * var / besides if besides != 1.0 else 0.0))
     total = var + eps
-    low = np.maximum(total - e_var, eps * (1 - 4 * r.u))
+    stepwise, underflow = r.extra(r.forward)
+    low = np.maximum(total - e_var, eps * (1 - 4 * r.u)) * (1 - 2 * stepwise) - 2 * underflow
+    low, high = np.where(low > 0, low, np.nan), (total + e_var) * (1 + 2 * stepwise) + 2 * underflow
     exact = 1 / np.sqrt(total)
-    roundings = accumulate(6 + np.abs(np.log(low)) / 2, r.u)
-    e_rstd = np.maximum(1 / np.sqrt(low) - exact, exact - 1 / np.sqrt(total + e_var)) + roundings / np.sqrt(low)
+    roundings = accumulate(6 + np.abs(np.log(low)) / 2, r.forward.unit_roundoff)
+    e_rstd = np.maximum(1 / np.sqrt(low) - exact, exact - 1 / np.sqrt(high)) + roundings / np.sqrt(low)
     e_rstd = np.where(np.isfinite(e_rstd), e_rstd, np.inf)
     relative, absolute = r.extra(r.kept)
     e_rstd = e_rstd + relative * (exact + e_rstd) + absolute
@@ -169,8 +181,9 @@ def _from_statistics(v: Magnitudes, e: StatisticsError) -> Floats:
 def bound_output(v: Magnitudes, y: Floats, e: StatisticsError, r: Rounding) -> Floats:
     """Allowed error of y, elementwise."""
     gamma, beta, top = np.abs(v.gamma)[:, None], np.abs(v.beta)[:, None], e.rstd_max[:, None]
-    bound = gamma * (_from_statistics(v, e) + accumulate(5, r.u) * top * _folded(v, e))
-    bound = bound + accumulate(3, r.u) * beta + 4 * r.w * (1 + gamma * top)
+    u, w = r.forward.unit_roundoff, r.least(r.forward)
+    bound = gamma * (_from_statistics(v, e) + accumulate(5, u) * top * _folded(v, e))
+    bound = bound + accumulate(3, u) * beta + 4 * w * (1 + gamma * top)
     relative, _ = r.extra(r.kept)
     if relative:
         bound = bound + relative * (gamma * top * (np.abs(v.deviation) + 2 * (np.abs(v.mean) + e.mean)[:, None]) + beta)
@@ -197,12 +210,13 @@ def bound_gradients(
     v: Magnitudes, dy: Floats, dx: Floats, dgamma: Floats, dbeta: Floats, e: StatisticsError, r: Rounding, k: int | None
 ) -> GradientError:
     """Allowed errors of dx, dgamma and dbeta; `k` is K of the training forward, None in evaluation."""
-    m, u, w = dy.shape[1], r.u, r.w
+    m, u, w = dy.shape[1], r.u, r.least(r.backward)
+    stepwise, _ = r.extra(r.backward)
     top, mu = e.rstd_max, np.abs(v.mean) + e.mean
     g, total = np.abs(dy), np.abs(dy).sum(axis=1)
     weighted = (g * np.abs(v.x)).sum(axis=1)
-    e_beta = accumulate(m, u) * total
-    e_gamma = top * (accumulate(m + 6, u) * (weighted + mu * total) + e.mean * total)
+    e_beta = accumulate(m, u) * total + stepwise * np.abs(dbeta)
+    e_gamma = top * ((accumulate(m + 6, u) + 6 * stepwise) * (weighted + mu * total) + e.mean * total)
     e_gamma = e_gamma + np.abs((dy * v.deviation).sum(axis=1)) * e.rstd + 4 * w * (1 + top) * m
     e_x = _bound_dx_evaluation(v, g, e, r) if k is None else _bound_dx(v, dy, dx, dgamma, dbeta, e_gamma, e, r, k)
     relative, _ = r.extra(r.kept)
@@ -211,7 +225,7 @@ def bound_gradients(
     # Terms like r^3 x^2 dy stand in a composed graph: no claim on a gradient where they may overflow.
     widest = np.maximum(np.abs(v.x).max(axis=1) + mu, 1.0)
     cubed = np.maximum(top, 1.0) ** 3 * np.maximum(total, 1.0) * widest**2 * np.maximum(np.abs(v.gamma), 1.0)
-    safe = cubed < r.arithmetic.largest / 8
+    safe = cubed < r.forward.largest / 8
     return GradientError(
         store(np.where(safe[:, None], e_x, np.inf), dx, r, r.output),
         store(np.where(safe, e_gamma, np.inf), dgamma, r, r.parameters),
@@ -221,8 +235,8 @@ def bound_gradients(
 
 def _bound_dx_evaluation(v: Magnitudes, g: Floats, e: StatisticsError, r: Rounding) -> Floats:
     gamma = np.abs(v.gamma)
-    scale = accumulate(4, r.u) * gamma * e.rstd_max + gamma * e.rstd
-    return np.asarray(scale[:, None] * g + (2 * r.w * (1 + gamma))[:, None])
+    scale = accumulate(4, r.backward.unit_roundoff) * gamma * e.rstd_max + gamma * e.rstd
+    return np.asarray(scale[:, None] * g + (2 * r.least(r.backward) * (1 + gamma))[:, None])
 
 
 def _bound_dx(
@@ -237,18 +251,19 @@ def _bound_dx(
     k: int,
 ) -> Floats:
     """T = |dy| + |dbeta|/m + |xhat dgamma|/K carries the rounding, not |dx|: at m = 2 dx is almost all cancellation."""
-    m, u, w = dy.shape[1], r.u, r.w
+    m, u, w = dy.shape[1], r.u, r.least(r.backward)
+    stepwise, each = r.extra(r.backward)[0], r.backward.unit_roundoff
     gamma, top = np.abs(v.gamma)[:, None], e.rstd_max[:, None]
     g, xhat = np.abs(dy), np.abs(v.deviation) * v.rstd[:, None]
     h, e_h = (np.abs(dgamma) / k)[:, None], (e_gamma / k)[:, None]
-    e_mean_g = (accumulate(m + 2, u) * g.sum(axis=1) / m)[:, None]
-    e_xhat = _from_statistics(v, e) + accumulate(8, u) * top * _folded(v, e)
+    e_mean_g = (accumulate(m + 2, u) * g.sum(axis=1) / m + 2 * stepwise * np.abs(dbeta) / m)[:, None]
+    e_xhat = _from_statistics(v, e) + accumulate(8, each) * top * _folded(v, e)
     terms = g + (np.abs(dbeta) / m)[:, None] + xhat * h
     # The last term: sum(x - computed mean) is not exactly zero, and a composed graph differentiates through it.
-    inner = e_mean_g + xhat * e_h + h * e_xhat + e_xhat * e_h + accumulate(m + 4, u) * h * (m / k)
+    inner = e_mean_g + xhat * e_h + h * e_xhat + e_xhat * e_h + (accumulate(m + 4, u) + 4 * stepwise) * h * (m / k)
     scale = gamma * v.rstd[:, None]
     centred = np.where(gamma > 0, np.abs(dx) / np.where(scale > 0, scale, 1.0), 0.0)
-    bound = gamma * (top * (inner + accumulate(8, u) * (terms + inner)) + e.rstd[:, None] * centred)
+    bound = gamma * (top * (inner + accumulate(8, each) * (terms + inner)) + e.rstd[:, None] * centred)
     mu = np.abs(v.mean) + e.mean
     spread = 1 + (g * np.abs(v.x)).sum(axis=1) + mu * g.sum(axis=1)
     underflow = 8 * w * ((1 + np.abs(v.gamma)) * spread * (1 + e.rstd_max) ** 3)[:, None] * (1 + _folded(v, e))

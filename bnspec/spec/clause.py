@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from bnspec.spec.formats import PRECISIONS
+
 Level = Literal["MUST", "SHOULD", "GRADE"]
 Status = Literal["active", "planned", "provisional", "disputed"]
 
@@ -12,16 +14,20 @@ Status = Literal["active", "planned", "provisional", "disputed"]
 RARE = (2, 16, 128)
 COSTLY = (1, 8, 64)
 THOROUGH_ONLY = (0, 0, 4)
+# Dtypes in which a relation is sharp enough to tell something.
+WIDE = ("float32", "float64")
+LOW_SHARE = 4
+"""One informative case in so many is asked for in a low precision."""
 
 
 @dataclass(frozen=True)
 class Clause:
     """One clause of the specification.
 
-    `needs` names the abilities (see `bnspec.layers.promises`) without which the clause says nothing; `informative` is
-    the number of informative cases that a cell (one dtype on one device) must reach in the profiles smoke, standard
-    and thorough; `bound` says what decides, with the chapters of `docs/bounds.md`; a `diagnostic` clause follows from
-    others within the propagated bound and explains a failure.
+    `needs` names the abilities (see `bnspec.layers.promises`) without which the clause says nothing; `dtypes` those
+    that it speaks of, () for all; `informative` is the number of informative cases that a cell (one dtype on one
+    device) must reach in the profiles smoke, standard and thorough; `bound` says what decides, with the chapters of
+    `docs/bounds.md`; a `diagnostic` clause follows from others within the propagated bound and explains a failure.
     """
 
     id: str
@@ -33,8 +39,18 @@ class Clause:
     level: Level = "MUST"
     status: Status = "planned"
     needs: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
     informative: tuple[int, int, int] = (8, 64, 512)
     diagnostic: bool = False
+
+    def speaks_of(self, dtype: str) -> bool:
+        """Has the clause anything to say on layers of this dtype?"""
+        return not self.dtypes or dtype in self.dtypes
+
+    def asks_for(self, column: int, dtype: str) -> int:
+        """Informative cases asked for in a profile, by its column; low precisions are sampled more thinly."""
+        wanted = self.informative[column]
+        return -(-wanted // LOW_SHARE) if PRECISIONS[dtype].is_low else wanted
 
     @property
     def family(self) -> str:

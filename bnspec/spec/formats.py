@@ -50,3 +50,30 @@ FORMATS: dict[str, Format] = {f.name: f for f in (FLOAT16, BFLOAT16, FLOAT32, FL
 def arithmetic_of(storage: Format) -> Format:
     """The format in which a layer is entitled to compute: float32 for half precision, else the storage format (N3)."""
     return FLOAT32 if storage.precision < FLOAT32.precision else storage
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The formats of a layer: `storage` of x, y and their gradients, `parameters` of gamma, beta and the buffers."""
+
+    name: str
+    storage: Format
+    parameters: Format
+
+    @property
+    def is_low(self) -> bool:
+        return self.storage.precision < FLOAT32.precision
+
+
+PRECISIONS: dict[str, Precision] = {
+    precision.name: precision
+    for precision in (
+        Precision("float32", FLOAT32, FLOAT32),
+        Precision("float64", FLOAT64, FLOAT64),
+        Precision("float16", FLOAT16, FLOAT16),
+        Precision("bfloat16", BFLOAT16, BFLOAT16),
+        Precision("mixed_float16", FLOAT16, FLOAT32),
+        Precision("mixed_bfloat16", BFLOAT16, FLOAT32),
+    )
+}
+"""What `--dtype` names. The mixed ones are called as Keras calls its policies: low x, parameters in float32."""

@@ -13,7 +13,8 @@ from ..acting import Stage
 
 def initial_state(stage: Stage) -> State:
     """The state that the dialect gives a new layer."""
-    channels, dtype, dialect = stage.case.channels, as_dtype(stage.case.dtype), stage.subject.dialect
+    channels, dialect = stage.case.channels, stage.subject.dialect
+    dtype = as_dtype(stage.case.precision.parameters.name)
     return State(
         np.ones(channels, dtype),
         np.zeros(channels, dtype),

@@ -8,14 +8,14 @@ from functools import cached_property
 from bnspec.cases.batches import Batch, make_batch, make_state
 from bnspec.layers.protocol import Description, State
 from bnspec.spec.bounds import GradientError
-from bnspec.spec.equations import Cotangents
+from bnspec.spec.equations import Cotangents, weight_of_new_batch
 
 from ..acting import Attempt, Played, Stage, attempt, play
 from ..expected import ExpectedBuffers, ExpectedPass, begin_buffers, expect_training, update_buffers
 from .states import initial_state, keep_offered
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingRecord:
     """One training pass from a known state. `initial` is the state before it, as read; `start` as it must be."""
 
@@ -33,6 +33,13 @@ class TrainingRecord:
     @cached_property
     def expected_gradients(self) -> tuple[Cotangents, GradientError]:
         return self.expected.differentiate(self.batch.dy)
+
+    @property
+    def weight(self) -> float:
+        """The weight of the batch in the running statistics."""
+        terms = self.stage.terms
+        a, batches = terms.arithmetic, self.start.batches or 0
+        return float(a.float64(weight_of_new_batch(terms.dialect, self.stage.case.momentum, batches, a)))
 
     @cached_property
     def expected_buffers(self) -> ExpectedBuffers:

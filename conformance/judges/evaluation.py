@@ -21,7 +21,7 @@ def judge_e1(record: EvaluationRecord) -> Judgement:
         judge_output(record.reloaded, record.expected(record.other), shape, "y after the state was replaced"),
     ]
     description = record.first.forward.get().describe()
-    checks.append(differs("dtype of y in evaluation", description.dtype, record.stage.case.dtype))
+    checks.append(differs("dtype of y in evaluation", description.dtype, record.stage.case.precision.storage.name))
     learned = usable(record.learned)
     if learned is not None:
         checks.append(judge_output(record.trained, record.expected(learned), shape, "y after a training pass"))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from bnspec.cases.layouts import channel_major
 from bnspec.layers.protocol import ALL, Grad, Gradients
 from bnspec.spec.bounds import GradientError
-from bnspec.spec.equations import Cotangents
+from bnspec.spec.equations import Cotangents, jacobian_evaluation, jacobian_training
 
 from ..acting import Stage
 from ..compare import VACUOUS, Judgement, compare, compare_bits, differs, worst_of
 from ..experiments.evaluation import EvaluationRecord
 from ..experiments.gradients import GradientRecord
 from ..experiments.history import HistoryRecord
+from ..experiments.jacobian import JacobianRecord
 from ..experiments.training import TrainingRecord
 from .evaluation import usable
 
@@ -52,6 +55,7 @@ def judge_gradients(
     return worst_of(*checks)
 
 
+@lru_cache(maxsize=1)
 def judge_g1(record: TrainingRecord) -> Judgement:
     """Gradients of a training pass."""
     exact, bound = record.expected_gradients
@@ -138,3 +142,24 @@ def judge_g7(record: GradientRecord) -> Judgement:
 
 def _name(grad: Grad) -> str:
     return "only " + " and ".join(name for name in ("x", "gamma", "beta") if getattr(grad, name))
+
+
+def judge_g4(record: JacobianRecord) -> Judgement:
+    """Each row of the Jacobian: coupled in training, diagonal in evaluation."""
+    expected, shape, checks = record.expected, record.x.shape, []
+    a, gamma = record.stage.terms.arithmetic, expected.magnitudes.gamma
+    if expected.k is None:
+        rows = jacobian_evaluation(expected.forward, expected.gamma)
+    else:
+        rows = jacobian_training(expected.forward, expected.gamma, expected.k)
+    for place, (dy, played) in enumerate(record.rows):
+        dx = played.gradients.get().x
+        if dx is None or dx.shape != shape:
+            got = "no gradient" if dx is None else f"shape {dx.shape}"
+            return differs("dx of a one-hot upstream gradient", got, f"shape {shape}")
+        bound = expected.differentiate(dy)[1].x
+        checks.append(
+            compare(f"dy_i/dx_j, i = {place}", channel_major(dx), rows[:, place, :], bound, a,
+                    informative=expected.informative & (gamma != 0))
+        )  # fmt: skip
+    return worst_of(*checks)

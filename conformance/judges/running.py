@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from bnspec.layers.protocol import Array, State
@@ -73,6 +75,7 @@ def _presence(buffer: Array | None) -> str:
     return "nothing" if buffer is None else "an array"
 
 
+@lru_cache(maxsize=1)
 def judge_r2(record: TrainingRecord) -> Judgement:
     """The buffers after one batch."""
     state = record.played.after_forward.get()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bnspec.spec.clause import COSTLY, RARE, Clause
+from bnspec.spec.clause import COSTLY, RARE, WIDE, Clause
 
 FORWARD: tuple[Clause, ...] = (
     Clause(
@@ -106,6 +106,7 @@ FORWARD: tuple[Clause, ...] = (
         " and kurtosis stay. Nothing is forced to be gaussian.",
         source="the first notes of this project: not forced to be gaussians always",
         bound="e_y through the centred moments and their quotients, as intervals",
+        status="active",
         diagnostic=True,
     ),
     Clause(
@@ -117,7 +118,10 @@ FORWARD: tuple[Clause, ...] = (
         " (m-1) s2; and s2 r^2 = (K/m) v r^2 = (K/m)(1 - delta).",
         source="Samuelson 1968, How deviant can you be?, JASA 63; pytorch/pytorch#5410",
         bound="e_y above the right-hand side; for a one-hot channel e_y on both sides",
+        status="active",
+        needs=("batch_statistics",),
         informative=RARE,
+        dtypes=WIDE,
     ),
     Clause(
         id="F12",

@@ -37,7 +37,8 @@ GRADIENTS: tuple[Clause, ...] = (
         " gamma r (d_gamma - d_gamma (1 - delta)).",
         source="from G1; Ioffe & Szegedy 2015, section 3.3",
         bound="sum e_dx and sum |xh| e_dx",
-        needs=BACKWARD,
+        status="active",
+        needs=("gradients", "batch_statistics"),
         diagnostic=True,
     ),
     Clause(
@@ -48,7 +49,9 @@ GRADIENTS: tuple[Clause, ...] = (
         why="Row i is dx of G1, or of G2, for g = 1 at i and 0 elsewhere.",
         source="from G1 and G2; the first notes of this project: coupled in the forward and backward pass",
         bound='e_dx of chapter "gradients" (in evaluation of "evaluation") at a one-hot g',
+        status="active",
         needs=BACKWARD,
+        informative=(4, 48, 384),
     ),
     Clause(
         id="G5",
@@ -59,7 +62,8 @@ GRADIENTS: tuple[Clause, ...] = (
         " (1 - delta) d_gamma^2/K; 1 and xh are orthogonal.",
         source="Santurkar et al. 2018, Theorem 4.1 (there an inequality, without eps)",
         bound="sum (2 |dx| e_dx + e_dx^2)",
-        needs=BACKWARD,
+        status="active",
+        needs=("gradients", "batch_statistics"),
         diagnostic=True,
     ),
     Clause(
@@ -105,6 +109,7 @@ GRADIENTS: tuple[Clause, ...] = (
         " from (y - beta)/gamma, fails here.",
         source="pytorch/pytorch#85744, mapillary/inplace_abn#92",
         bound='e_dx, e_dgamma, e_dbeta of chapter "gradients"',
+        status="active",
         needs=("gradients", "affine"),
     ),
     Clause(

@@ -15,6 +15,8 @@ LAYOUT: tuple[Clause, ...] = (
         why="A layout says where values lie, not which values they are.",
         source="pytorch/pytorch#63224, pytorch/pytorch#134580",
         bound=SAME_ANSWER,
+        status="active",
+        informative=RARE,
     ),
     Clause(
         id="L2",
@@ -23,7 +25,9 @@ LAYOUT: tuple[Clause, ...] = (
         why="As L1; shipped kernels have a path of their own for it, with its own sums and its own backward.",
         source="pytorch/pytorch#62594, pytorch/pytorch#175189, PaddlePaddle/Paddle#37020",
         bound=SAME_ANSWER,
-        needs=("positions",),
+        status="active",
+        needs=("images",),
+        informative=RARE,
     ),
     Clause(
         id="L3",
@@ -33,6 +37,7 @@ LAYOUT: tuple[Clause, ...] = (
         " lengths agree; where all differ no mix-up cancels.",
         source="parasdahal/deepnet#11, sharathadavanne/seld-dcase2021#8, intel/ipex-llm#2981",
         bound=SAME_ANSWER,
+        status="active",
     ),
     Clause(
         id="L4",
@@ -41,6 +46,7 @@ LAYOUT: tuple[Clause, ...] = (
         why="A promise that is not kept is a failure, not a skip.",
         source="FluxML/NNlib.jl#548, Oneflow-Inc/oneflow#7454",
         bound=SAME_ANSWER,
+        status="active",
     ),
     Clause(
         id="L5",

@@ -27,6 +27,7 @@ NUMERICS: tuple[Clause, ...] = (
         " computed below zero is no excuse: it is a rounding error of the layer's own.",
         source="aiUIUC/pyAIUtils#46, tensorflow/tensorflow#118701, pytorch/pytorch#5410",
         bound="finite or not, and the bounds of F1, R2 and G1",
+        status="active",
     ),
     Clause(
         id="N3",
@@ -37,6 +38,8 @@ NUMERICS: tuple[Clause, ...] = (
         " place.",
         source="pytorch/pytorch#147303, pytorch/pytorch#195701, tenstorrent/tt-metal#23876, Oneflow-Inc/oneflow#9381",
         bound='all bounds with u = 2^-24, plus one rounding to the storage format, chapter "statistics"',
+        status="active",
+        dtypes=("float16", "bfloat16", "mixed_float16", "mixed_bfloat16"),
     ),
     Clause(
         id="N4",
@@ -46,6 +49,8 @@ NUMERICS: tuple[Clause, ...] = (
         why="One rounding to float32 is 2^29 roundings of float64: a defect, or a convention that is written down.",
         source="first principles; measured: float64 layers of Keras compute in float32 on three of four backends",
         bound="the bounds of F1, R2, G1 and G2 with u = 2^-53",
+        status="active",
+        dtypes=("float64",),
     ),
     Clause(
         id="N5",
@@ -56,6 +61,8 @@ NUMERICS: tuple[Clause, ...] = (
         " whose float32 sums are exact: a lost remainder then changes the result, where random values would hide it.",
         source="ROCm/rocm-libraries#9030, NVIDIA/apex#1768, ROCm/MIOpen#2024",
         bound="e_y, e_rm, e_rv and gradient bounds; a few units of roundoff at any m where the sums are exact",
+        status="active",
+        informative=(4, 48, 384),
     ),
     Clause(
         id="N6",

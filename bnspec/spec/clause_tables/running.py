@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bnspec.spec.clause import COSTLY, RARE, Clause
+from bnspec.spec.clause import COSTLY, RARE, WIDE, Clause
 
 BUFFERS = ("running_statistics",)
 OWN_BUFFERS = ("running_statistics", "initial_state")
@@ -46,6 +46,7 @@ RUNNING: tuple[Clause, ...] = (
         status="active",
         needs=BUFFERS,
         informative=(4, 48, 384),
+        dtypes=WIDE,
     ),
     Clause(
         id="R4",
@@ -128,7 +129,9 @@ RUNNING: tuple[Clause, ...] = (
         " and s2 = 1 that hides below most tolerances.",
         source="chainer/chainer#4505, nntrainer/nntrainer#677, soumith/cudnn.torch#109",
         bound='e_rv of chapter "running statistics", at eps comparable with s2',
+        status="active",
         needs=BUFFERS,
+        dtypes=WIDE,
     ),
     Clause(
         id="R11",
