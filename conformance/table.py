@@ -71,8 +71,27 @@ def _literals(experiment: str, **decisions: Any) -> tuple[Case, ...]:
         ((3, 3, 3, 3, 3), "spread", "drawn"),
     )
     return tuple(
-        Case(experiment, "float32", shape, 0.1, 0.3, fill, upstream, **decisions) for shape, fill, upstream in rows
+        Case(experiment, "float32", shape, 0.1, 0.3, fill, _combinable(experiment, upstream), **decisions)
+        for shape, fill, upstream in rows
     )
+
+
+def _combinable(experiment: str, upstream: str) -> str:
+    """The kind of upstream gradient, of which sums are exact where the experiment forms them."""
+    return "whole" if experiment == "gradients" and upstream == "drawn" else upstream
+
+
+def _network_literals(experiment: str) -> tuple[Case, ...]:
+    """Many examples with many positions, many channels with many values, and the same with the channel innermost."""
+    plain = ((35, 2, 35), (3, 131, 40), (67, 3, 5, 7), (4, 131, 7, 7), (19, 3, 3, 5, 7), (2, 67, 3, 5, 5), (515, 65),
+             (3, 1027), (3, 1027, 2), (3, 1027, 1, 1), (2, 1027, 2, 1, 1))  # fmt: skip
+    innermost = ((4, 3, 9, 9), (9, 65, 6, 6), (2, 3, 5, 5, 7), (3, 33, 4, 3, 5))
+    cases = [Case(experiment, "float32", shape, 1e-5, 0.3, "outlier", seed=3) for shape in plain]
+    for shape in innermost:
+        for fill, upstream in (("late", "last"), ("spread", "drawn")):
+            last = "channels_last"
+            cases.append(Case(experiment, "float32", shape, 1e-3, 0.3, fill, upstream, last, last))
+    return tuple(cases)
 
 
 def _low_literals(experiment: str, **decisions: Any) -> tuple[Case, ...]:
@@ -89,7 +108,7 @@ def _low_literals(experiment: str, **decisions: Any) -> tuple[Case, ...]:
         ((2, 3, 2, 3, 2), "spread", "drawn", "channels_last"),
     )
     return tuple(
-        Case(experiment, "float32", shape, 0.1, 0.3, fill, upstream, layout, **decisions)
+        Case(experiment, "float32", shape, 0.1, 0.3, fill, _combinable(experiment, upstream), layout, **decisions)
         for shape, fill, upstream, layout in rows
     )
 
@@ -97,12 +116,13 @@ def _low_literals(experiment: str, **decisions: Any) -> tuple[Case, ...]:
 def _layout_literals() -> tuple[Case, ...]:
     """Every layout of x at every rank, under which dy has another."""
     shapes = ((5, 3), (4, 3, 5), (3, 2, 4, 5), (2, 3, 3, 2, 4))
-    names = ("transposed", "strided", "sliced", "read_only", "expanded", "channels_last", "channels_last")
+    names = ("transposed", "strided", "sliced", "offset", "read_only", "expanded", "channels_last_sliced",
+             "channels_last", "channels_last")  # fmt: skip
     return tuple(
         Case("training", "float32", shape, 0.1, 0.3, layout=x, upstream_layout=dy, seed=seed)
         for shape in shapes
         for seed, (x, dy) in enumerate(zip(names, ("contiguous", *names[:-2], "channels_last"), strict=True))
-        if len(shape) > 2 or "channels_last" not in (x, dy)
+        if len(shape) > 2 or not any(name.startswith("channels_last") for name in (x, dy))
     )
 
 
@@ -112,7 +132,14 @@ EXPERIMENTS: dict[str, Experiment] = {
         Experiment(
             "initial",
             act_training,
-            {"F1": forward.judge_f1, "F2": consequences.judge_f2, "R1": running.judge_r1},
+            {
+                "F1": forward.judge_f1,
+                "F2": consequences.judge_f2,
+                "R1": running.judge_r1,
+                "R2": running.judge_r2,
+                "G1": gradients.judge_g1,
+                "E1": evaluation.judge_e1_of_a_new_layer,
+            },
             needs=("initial_state",),
             cases=10,
             longest=130,
@@ -157,6 +184,11 @@ EXPERIMENTS: dict[str, Experiment] = {
             literal=(
                 *_literals("training"),
                 *_layout_literals(),
+                *_network_literals("training"),
+                Case("training", "float32", (10007, 1), 1e-5, 0.3, "outlier"),
+                Case("training", "float32", (1, 1, 10007), 1e-5, 0.3, "outlier"),
+                Case("training", "float32", (1, 1, 10007, 1), 1e-5, 0.3, "outlier"),
+                Case("training", "float32", (1, 1, 1, 10007, 1), 1e-5, 0.3, "outlier"),
                 Case("training", "float32", (4099, 1), 0.1, 0.3, "late", "last"),
                 Case("training", "float32", (1, 1, 70003), 0.1, 0.3, "late", "last"),
             ),
@@ -169,11 +201,14 @@ EXPERIMENTS: dict[str, Experiment] = {
                 "E2": evaluation.judge_e2,
                 "E3": evaluation.judge_e3,
                 "E4": evaluation.judge_e4,
+                "F1": evaluation.judge_f1_after_evaluation,
+                "R2": evaluation.judge_r2_after_evaluation,
+                "G1": gradients.judge_g1_after_evaluation,
                 "G2": gradients.judge_g2,
             },
             needs=("evaluation", "running_statistics"),
             cases=22,
-            literal=_literals("evaluation"),
+            literal=(*_literals("evaluation"), *_network_literals("evaluation")),
             low_cases=5,
             low_literal=_low_literals("evaluation")[:4],
         ),
@@ -204,7 +239,12 @@ EXPERIMENTS: dict[str, Experiment] = {
         Experiment(
             "variants",
             act_variants,
-            {"F8": forward.judge_f8, "F13": forward.judge_f13, "R5": running.judge_r5},
+            {
+                "F1": forward.judge_f1_in_variants,
+                "F8": forward.judge_f8,
+                "F13": forward.judge_f13,
+                "R5": running.judge_r5,
+            },
             longest=260,
             literal=_literals("variants")[:6],
         ),

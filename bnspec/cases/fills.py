@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnspec.spec.formats import FLOAT32, Format, Precision
+from bnspec.spec.formats import FLOAT32, Format, Precision, arithmetic_of
 
 Floats = NDArray[np.float64]
 Random = np.random.RandomState
@@ -27,11 +27,15 @@ def standardise(z: Floats) -> Floats:
 
 
 def spread(random: Random, channels: int, count: int, eps: float, _: Format) -> Floats:
-    """Deviations near sqrt(eps) in a third of the channels, 0.1 to 10 elsewhere; half are offset by up to 4 of them."""
+    """Deviations near sqrt(eps) in a third of the channels, 0.1 to 10 elsewhere.
+
+    A third of the means is zero, a third up to 4 deviations, a third next to nothing and not zero.
+    """
     near_eps = random.randint(0, 3, (channels, 1)) == 0
     near_eps[0] = True
     scale = np.where(near_eps, np.sqrt(eps), 1.0) * 10 ** random.uniform(-1, 1, (channels, 1))
-    offset = np.where(random.rand(channels, 1) < 0.5, 0.0, random.uniform(-4, 4, (channels, 1)))
+    place, near = random.randint(0, 3, (channels, 1)), 10 ** random.uniform(-12, -2, (channels, 1))
+    offset = np.select([place == 0, place == 1], [np.zeros((channels, 1)), random.uniform(-4, 4, (channels, 1))], near)
     return np.asarray((standardise(random.standard_normal((channels, count))) + offset) * scale)
 
 
@@ -80,8 +84,8 @@ def tiny(random: Random, channels: int, count: int, eps: float, _: Format) -> Fl
 
 
 def scales(random: Random, channels: int, count: int, _eps: float, _: Format) -> Floats:
-    """Each channel at a scale of its own, from 1e-4 to 1e4."""
-    return np.asarray(random.standard_normal((channels, count)) * 10 ** random.uniform(-4, 4, (channels, 1)))
+    """Each channel at a scale of its own, from 1e-6 to 1e6."""
+    return np.asarray(random.standard_normal((channels, count)) * 10 ** random.uniform(-6, 6, (channels, 1)))
 
 
 def steps(_random: Random, channels: int, count: int, _eps: float, _: Format) -> Floats:
@@ -89,6 +93,12 @@ def steps(_random: Random, channels: int, count: int, _eps: float, _: Format) ->
     x = np.ones((channels, count))
     x[:, -(count // 4) :] = 2.0
     return x
+
+
+def vast(random: Random, channels: int, count: int, _eps: float, storage: Format) -> Floats:
+    """Values whose squares, summed, come within a factor of a hundred of the largest number."""
+    most = np.sqrt(arithmetic_of(storage).largest / (800 * count))
+    return np.asarray(np.clip(standardise(random.standard_normal((channels, count))), -3, 3) / 3 * most)
 
 
 FILLS: dict[str, Callable[[Random, int, int, float, Format], Floats]] = {
@@ -102,6 +112,7 @@ FILLS: dict[str, Callable[[Random, int, int, float, Format], Floats]] = {
     "tiny": tiny,
     "scales": scales,
     "steps": steps,
+    "vast": vast,
 }
 
 
@@ -117,11 +128,16 @@ def fit(x: Floats, precision: Precision) -> Floats:
     return np.asarray(x / 2.0 ** np.ceil(np.log2(over)))
 
 
+SCALES = {"tiny": 2.0**-30, "huge": 2.0**16}
+"""By what the upstream gradients of these kinds are multiplied."""
+
+
 def fill_upstream(random: Random, kind: str, x: Floats) -> Floats:
     """The upstream gradient, channel-major.
 
     `drawn` has a mean and a part along xhat so that both sums matter; `whole` holds multiples of 1/8, whose small
-    combinations are exact; `last` is a one in the last place; `constant` is the gradient of a sum.
+    combinations are exact; `last` is a one in the last place; `constant` is the gradient of a sum; `tiny` and `huge`
+    are `drawn` at the scales of a loss that was averaged over much, or scaled up for half precision.
     """
     channels, count = x.shape
     if kind == "constant":
@@ -133,7 +149,7 @@ def fill_upstream(random: Random, kind: str, x: Floats) -> Floats:
     z = standardise(x)
     dy = random.standard_normal((channels, count)) + random.uniform(-1, 1, (channels, 1))
     dy = dy + random.uniform(-1, 1, (channels, 1)) * z
-    return np.asarray(np.round(dy * 8) / 8 if kind == "whole" else dy)
+    return np.asarray(np.round(dy * 8) / 8 if kind == "whole" else dy * SCALES.get(kind, 1.0))
 
 
 @dataclass(frozen=True)
@@ -147,13 +163,19 @@ class Parameters:
 
 
 def fill_parameters(random: Random, x: Floats) -> Parameters:
-    """gamma and beta of both signs, one gamma zero where there are three channels; buffers at the batch's own scale."""
+    """gamma and beta of both signs, one gamma zero where there are three channels; buffers at the batch's own scale.
+
+    One time in four gamma and beta are of sizes from 2^-10 to 2^10, else from 1/2 to 2.
+    """
     channels = len(x)
+    wide = random.randint(4) == 0
 
     def signed() -> Floats:
         return np.asarray(random.uniform(0.5, 2, channels) * random.choice([-1.0, 1.0], channels))
 
     gamma, beta = signed(), signed()
+    if wide:
+        gamma, beta = (each * 2.0 ** random.randint(-9, 10, channels) for each in (gamma, beta))
     order = random.permutation(channels)
     if channels > 1:
         gamma[order[0]] = -abs(gamma[order[0]])

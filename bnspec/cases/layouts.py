@@ -43,6 +43,18 @@ def _sliced(a: Array) -> Array:
     return buffer[inside]
 
 
+def _offset(a: Array) -> Array:
+    """Contiguous, and not at the start of its memory: the rest of a batch without its first example."""
+    buffer = np.zeros((a.shape[0] + 1, *a.shape[1:]), a.dtype)
+    buffer[1:] = a
+    return buffer[1:]
+
+
+def _channels_last_sliced(a: Array) -> Array:
+    """A crop of a larger batch that has the channel innermost."""
+    return np.moveaxis(_sliced(np.ascontiguousarray(np.moveaxis(a, 1, -1))), -1, 1)
+
+
 def _read_only(a: Array) -> Array:
     copied = _contiguous(a)
     copied.flags.writeable = False
@@ -60,6 +72,8 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "channels_last": _channels_last,
     "strided": _strided,
     "sliced": _sliced,
+    "offset": _offset,
+    "channels_last_sliced": _channels_last_sliced,
     "read_only": _read_only,
     "expanded": _expanded,
 }

@@ -17,7 +17,7 @@ from bnspec.cases.case import Case
 
 T = TypeVar("T")
 
-EPS = (1e-5, 1e-3, 1e-2, 0.1, 1.0)
+EPS = (1e-5, 1e-3, 1e-2, 0.1, 1.0, 1e-5, 1e-8, 1e-12)
 MOMENTA = (0.3, 0.7, 0.05, 0.9, 0.1, 0.0, 1.0)
 FILL_WEIGHTS = {
     "spread": 5,
@@ -30,8 +30,9 @@ FILL_WEIGHTS = {
     "tiny": 1,
     "scales": 1,
     "steps": 1,
+    "vast": 1,
 }
-UPSTREAM = ("drawn", "drawn", "drawn", "last")
+UPSTREAM = ("drawn", "drawn", "drawn", "drawn", "last", "last", "tiny", "huge")
 LAYOUTS = (
     "contiguous",
     "contiguous",
@@ -41,6 +42,8 @@ LAYOUTS = (
     "strided",
     "sliced",
     "channels_last",
+    "channels_last_sliced",
+    "offset",
     "read_only",
     "expanded",
 )

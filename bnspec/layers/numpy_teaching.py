@@ -58,13 +58,16 @@ class NumPyLayer:
 
     def __init__(self, subject: Any) -> None:
         self._subject = subject
+        self._told: bool | None = None  # the mode is told when it changes, as users do
         self._forwards = 0  # a number and not the latest pass, which would keep its batch alive (R8)
 
     def run(self, x: Array, *, training: bool, grad: Grad = NONE) -> NumPyPass:
         native = copy_array(x)
         self._forwards += 1
         with calling("forward"), np.errstate(all="ignore"):
-            set_mode(self._subject, training)
+            if self._told != training:
+                set_mode(self._subject, training)
+                self._told = training
             call = self._subject if callable(self._subject) else self._subject.forward
             y = call(native)
         return NumPyPass(self, self._forwards, native, _check_array("forward", "returned", y), grad)

@@ -123,10 +123,13 @@ class TorchPass:
 
 
 def call_object(subject: Any) -> Call:
-    """Calls of a layer that has its mode as a state of its own."""
+    """Calls of a layer that has its mode as a state of its own, which is told of changes alone, as users do."""
+    told: list[bool] = []
 
     def call(x: Tensor, training: bool) -> Any:
-        set_mode(subject, training)
+        if told != [training]:
+            set_mode(subject, training)
+            told[:] = [training]
         return subject(x)
 
     return call

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +13,7 @@ from bnspec.spec.bounds import GradientError
 from bnspec.spec.equations import Cotangents
 
 from ..acting import Attempt, Played, Stage, attempt, play
-from ..expected import ExpectedPass, expect_evaluation
+from ..expected import ExpectedBuffers, ExpectedPass, begin_buffers, expect_evaluation, expect_training, update_buffers
 from .states import keep_offered
 
 
@@ -22,8 +22,9 @@ class EvaluationRecord:
     """Evaluations of one batch.
 
     `first` is differentiated, `again` is the same input once more; `parts` pairs rows of the batch with the pass in
-    which only they, or they beside other rows, were evaluated. `reloaded` follows a replaced state, `trained` a
-    training pass, whose state is `learned`, read just before.
+    which only they, or they beside other rows, were evaluated. `replaced` follows the replacement of one tensor, whose
+    state it is paired with, `reloaded` that of all. `lesson` is a training pass after these evaluations, on
+    `training_batch`, and `trained` an evaluation after it, by the state `learned`, read just before.
     """
 
     stage: Stage
@@ -33,8 +34,11 @@ class EvaluationRecord:
     first: Played
     again: Played
     parts: tuple[tuple[slice, Array, Played], ...]
+    replaced: tuple[State, Played]
     other: State
     reloaded: Played
+    training_batch: Batch
+    lesson: Played
     learned: Attempt[State]
     trained: Played
 
@@ -44,6 +48,17 @@ class EvaluationRecord:
     @cached_property
     def expected_first(self) -> ExpectedPass:
         return self.expected(self.start)
+
+    @cached_property
+    def expected_lesson(self) -> ExpectedPass:
+        """The training pass, from the state that was loaded last."""
+        return expect_training(self.stage.terms, self.training_batch.x, self.other, self.stage.case.eps)
+
+    @cached_property
+    def expected_buffers(self) -> ExpectedBuffers:
+        """The running statistics after the training pass."""
+        begun = begin_buffers(self.stage.terms, self.other)
+        return update_buffers(begun, self.expected_lesson, self.stage.case.momentum, self.other.batches or 0)
 
     @cached_property
     def expected_gradients(self) -> tuple[Cotangents, GradientError]:
@@ -66,12 +81,23 @@ def act_evaluation(stage: Stage) -> EvaluationRecord:
 
     first, again = evaluate(batch.x, dy), evaluate(batch.x)
     parts = tuple((rows, x, evaluate(x)) for rows, x in _take_parts(batch.x, training_batch.x))
+    name = TENSORS[case.seed % len(TENSORS)]
+    partial = replace(start, **{name: getattr(other, name)})
+    layer.load(State(**{name: getattr(other, name)}))
+    replaced = partial, evaluate(batch.x)
     layer.load(other)
     reloaded = play(lambda: layer.run(batch.x, training=False, grad=OFF), layer.state, None)
-    trained_pass = attempt(lambda: layer.run(training_batch.x, training=True, grad=stage.grad))
-    learned = attempt(layer.state) if trained_pass.error is None else Attempt[State](error=trained_pass.error)
+    lesson_dy = training_batch.dy if dy is not None else None
+    lesson = play(lambda: layer.run(training_batch.x, training=True, grad=stage.grad), layer.state, lesson_dy)
+    learned = attempt(layer.state) if lesson.forward.error is None else Attempt[State](error=lesson.forward.error)
     trained = evaluate(batch.x, dy)
-    return EvaluationRecord(stage, batch, start, loaded, first, again, parts, other, reloaded, learned, trained)
+    return EvaluationRecord(
+        stage, batch, start, loaded, first, again, parts, replaced, other, reloaded, training_batch, lesson, learned,
+        trained,
+    )  # fmt: skip
+
+
+TENSORS = ("gamma", "beta", "running_mean", "running_var")
 
 
 def _take_parts(x: Array, others: Array) -> list[tuple[slice, Array]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+
 from bnspec.cases.batches import Batch, make_batch, make_state
 from bnspec.layers.protocol import NONE, OFF, State
 
@@ -15,51 +17,66 @@ from .states import keep_offered
 
 @dataclass(frozen=True)
 class HistoryRecord:
-    """Several training batches of unequal sizes in a row; the last one is differentiated."""
+    """Several training batches of unequal sizes in a row, with evaluations in between; the last one is differentiated.
+
+    `passes` holds the training passes before the last. `count` batches were seen before the first.
+    """
 
     stage: Stage
     batches: tuple[Batch, ...]
     start: State
+    count: int
+    passes: tuple[Played, ...]
     played: Played
-    shapes: tuple[tuple[int, ...], ...]
 
     @cached_property
-    def expected(self) -> tuple[ExpectedPass, ExpectedBuffers]:
-        """The last pass, and the running statistics with R2 unrolled."""
-        stage = self.stage
-        buffers, count = begin_buffers(stage.terms, self.start), self.start.batches or 0
-        for batch in self.batches:
-            one = expect_training(stage.terms, batch.x, self.start, stage.case.eps)
-            buffers = update_buffers(buffers, one, stage.case.momentum, count)
-            count += 1
-        return one, buffers
+    def expected(self) -> tuple[tuple[ExpectedPass, ...], ExpectedBuffers]:
+        """The passes, and the running statistics with R2 unrolled."""
+        stage, passes = self.stage, []
+        buffers = begin_buffers(stage.terms, self.start)
+        for count, batch in enumerate(self.batches, self.count):
+            passes.append(expect_training(stage.terms, batch.x, self.start, stage.case.eps))
+            buffers = update_buffers(buffers, passes[-1], stage.case.momentum, count)
+        return tuple(passes), buffers
 
     @property
     def last(self) -> ExpectedPass:
-        return self.expected[0]
+        return self.expected[0][-1]
+
+
+COUNTS = (0, 0, 126, 999, 10**6)
+"""Batches that a layer with a counter is told it has seen, where it averages plainly."""
 
 
 def act_history(stage: Stage) -> HistoryRecord:
     """Train on `steps` batches of unequal sizes from one state, without and at last with gradients."""
     case = stage.case
-    random = case.random("sizes")
-    batches = []
-    for step in range(case.steps):
-        positions = case.count // case.shape[0]
-        size = int(random.randint(1, 2 * case.shape[0] + 2))
-        shape = (max(size, 2) if positions == 1 else size, *case.shape[1:])
-        batches.append(make_batch(case, f"batch {step}", shape=shape))
-    start = make_state(case, batches=0)
+    batches = [make_batch(case, f"batch {step}", shape=shape) for step, shape in enumerate(_draw_shapes(stage))]
     layer = stage.subject.make_layer(case, stage.device)
-    layer.load(keep_offered(stage, replace(start, batches=None)))
-    shapes = []
+    counts = case.momentum is None and layer.state().batches is not None
+    count = COUNTS[case.seed % len(COUNTS)] if counts else 0
+    start = keep_offered(stage, make_state(case, batches=count))
+    layer.load(start if counts else replace(start, batches=None))
+    evaluates, passes = stage.subject.offers("evaluation", "running_statistics"), []
     for step, batch in enumerate(batches[:-1]):
         grad = (NONE, OFF, stage.grad)[step % 3]
-        passed = attempt(lambda: layer.run(batch.x, training=True, grad=grad))  # noqa: B023  # called at once
-        if passed.error is not None:
-            raise passed.error
-        shapes.append(batch.x.shape)
+        passes.append(play(lambda: layer.run(batch.x, training=True, grad=grad), layer.state, None))  # noqa: B023  # called at once
+        if evaluates and step % 2:
+            attempt(lambda: layer.run(batch.x, training=False, grad=NONE))  # noqa: B023  # E4 judges what it leaves
     last = batches[-1]
     dy = last.dy if stage.subject.offers("gradients") else None
     played = play(lambda: layer.run(last.x, training=True, grad=stage.grad), layer.state, dy)
-    return HistoryRecord(stage, tuple(batches), keep_offered(stage, start), played, (*shapes, last.x.shape))
+    return HistoryRecord(stage, tuple(batches), start, count, tuple(passes), played)
+
+
+def _draw_shapes(stage: Stage) -> list[tuple[int, ...]]:
+    """Shapes of the same rank and channels: other numbers of examples and, along the last axis, of positions."""
+    case, random, shapes = stage.case, stage.case.random("sizes"), []
+    for _ in range(case.steps):
+        n, *rest = case.shape
+        n = int(random.randint(1, 2 * n + 2))
+        if len(rest) > 1:
+            rest[-1] = int(random.randint(1, 2 * rest[-1] + 2))
+        positions = int(np.prod(rest[1:]))
+        shapes.append((max(n, 2) if positions == 1 else n, *rest))
+    return shapes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bnspec.cases.batches import Batch, make_batch, make_state
-from bnspec.layers.protocol import Description, State
+from bnspec.layers.protocol import NONE, Description, State
 from bnspec.spec.bounds import GradientError
 from bnspec.spec.equations import Cotangents, weight_of_new_batch
 
@@ -17,7 +17,10 @@ from .states import initial_state, keep_offered
 
 @dataclass(frozen=True, eq=False)
 class TrainingRecord:
-    """One training pass from a known state. `initial` is the state before it, as read; `start` as it must be."""
+    """One training pass from a known state. `initial` is the state before it, as read; `start` as it must be.
+
+    `untrained` is an evaluation by another layer, new as well, where the case is of new layers.
+    """
 
     stage: Stage
     batch: Batch
@@ -25,6 +28,7 @@ class TrainingRecord:
     initial: Attempt[State]
     played: Played
     buffers: tuple[Attempt[Description | None], ...]
+    untrained: Played | None
 
     @cached_property
     def expected(self) -> ExpectedPass:
@@ -59,4 +63,8 @@ def act_training(stage: Stage) -> TrainingRecord:
     dy = batch.dy if stage.subject.offers("gradients") else None
     played = play(lambda: layer.run(batch.x, training=True, grad=stage.grad), layer.state, dy)
     buffers = tuple(attempt(lambda: layer.describe(which)) for which in ("running_mean", "running_var"))  # noqa: B023  # called at once
-    return TrainingRecord(stage, batch, start, initial, played, buffers)
+    untrained = None
+    if case.fresh and stage.subject.offers("evaluation", "running_statistics"):
+        other = stage.subject.make_layer(case, stage.device)
+        untrained = play(lambda: other.run(batch.x, training=False, grad=NONE), other.state, None)
+    return TrainingRecord(stage, batch, start, initial, played, buffers, untrained)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bnspec.cases.batches import Batch, make_batch, make_state
-from bnspec.layers.protocol import NONE, Array, Layer, State
+from bnspec.layers.protocol import NONE, OFF, Array, Grad, Layer, State
 
 from ..acting import Played, Stage, play
 from ..expected import ExpectedPass, expect_training
@@ -50,22 +50,22 @@ def act_variants(stage: Stage) -> VariantsRecord:
         replace(first, running_mean=_times(other.running_mean, 3), running_var=_times(other.running_var, 4)),
     )
     layer = subject.make_layer(case, stage.device)
-    passes = [_forward(layer, state, batch) for state in starts]
+    passes = [_forward(layer, state, batch, grad) for state, grad in zip(starts, (NONE, OFF, NONE, OFF), strict=True)]
     momenta = [case.momentum]
     if subject.frees_momentum:
         momenta += [end for end in (0.0, 1.0) if end != case.momentum]
     moved = []
     for momentum in momenta:
         other_layer = subject.make_layer(case, stage.device, momentum=momentum)
-        moved.append((momentum, _forward(other_layer, others, batch)))
+        moved.append((momentum, _forward(other_layer, others, batch, NONE)))
     first_pass, second_pass, sum_pass, silent_pass = passes
     added = (first_pass, second_pass, sum_pass)
     return VariantsRecord(stage, batch, starts, added, silent_pass, others, tuple(moved))
 
 
-def _forward(layer: Layer, state: State, batch: Batch) -> Played:
+def _forward(layer: Layer, state: State, batch: Batch, grad: Grad) -> Played:
     layer.load(state)
-    return play(lambda: layer.run(batch.x, training=True, grad=NONE), layer.state, None)
+    return play(lambda: layer.run(batch.x, training=True, grad=grad), layer.state, None)
 
 
 def _times(buffer: Array | None, factor: int) -> Array | None:

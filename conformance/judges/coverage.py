@@ -48,7 +48,7 @@ def is_laid_out(case: Case) -> bool:
 
 def is_channels_last(case: Case) -> bool:
     """Whether x of rank 4 or 5 has the channel innermost."""
-    return is_laid_out(case) and case.layout == "channels_last" and len(case.shape) in (4, 5)
+    return is_laid_out(case) and case.layout.startswith("channels_last") and len(case.shape) in (4, 5)
 
 
 def is_coincidence(case: Case) -> bool:

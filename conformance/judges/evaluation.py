@@ -9,8 +9,11 @@ from bnspec.layers.protocol import State
 
 from ..acting import Attempt
 from ..compare import VACUOUS, Judgement, compare, compare_bits, differs, worst_of
+from ..expected import expect_evaluation
 from ..experiments.evaluation import EvaluationRecord
+from ..experiments.training import TrainingRecord
 from .forward import judge_output
+from .running import judge_buffers
 
 
 def judge_e1(record: EvaluationRecord) -> Judgement:
@@ -18,6 +21,7 @@ def judge_e1(record: EvaluationRecord) -> Judgement:
     shape = record.batch.x.shape
     checks = [
         judge_output(record.first, record.expected_first, shape, "y in evaluation"),
+        judge_output(record.replaced[1], record.expected(record.replaced[0]), shape, "y after one tensor was replaced"),
         judge_output(record.reloaded, record.expected(record.other), shape, "y after the state was replaced"),
     ]
     description = record.first.forward.get().describe()
@@ -64,9 +68,16 @@ def judge_e3(record: EvaluationRecord) -> Judgement:
 
 
 def judge_e4(record: EvaluationRecord) -> Judgement:
-    """Forward and backward in evaluation leave every bit of the state."""
+    """Forward and backward in evaluation leave every bit of the state, of the input and of the upstream gradient."""
     loaded = record.loaded.get()
-    checks = []
+    checks = [
+        compare_bits(f"x after {when}", played.x_after.get(), record.batch.x)
+        for when, played in (("an evaluation", record.first), ("another evaluation", record.again))
+    ]
+    if record.first.dy_after.get() is not None:
+        checks.append(
+            compare_bits("dy after the backward of an evaluation", record.first.dy_after.get(), record.batch.dy)
+        )
     for when, attempted in (
         ("an evaluation", record.first.after_forward),
         ("the backward of an evaluation", record.first.after_backward),
@@ -79,3 +90,25 @@ def judge_e4(record: EvaluationRecord) -> Judgement:
         ]
         checks.append(differs(f"number of batches after {when}", state.batches, loaded.batches))
     return worst_of(*checks)
+
+
+def judge_f1_after_evaluation(record: EvaluationRecord) -> Judgement:
+    """The output of a training pass that follows evaluations."""
+    return judge_output(record.lesson, record.expected_lesson, record.batch.x.shape, "y of a batch after evaluations")
+
+
+def judge_r2_after_evaluation(record: EvaluationRecord) -> Judgement:
+    """The buffers after a training pass that follows evaluations."""
+    record.lesson.forward.get()
+    return judge_buffers(
+        record.lesson.after_forward.get(), record.expected_buffers, record.stage, "a batch after evaluations"
+    )
+
+
+def judge_e1_of_a_new_layer(record: TrainingRecord) -> Judgement:
+    """The evaluation by the initial running statistics."""
+    if record.untrained is None:
+        return VACUOUS
+    stage, x = record.stage, record.batch.x
+    expected = expect_evaluation(stage.terms, x, record.start, stage.case.eps)
+    return judge_output(record.untrained, expected, x.shape, "y of a new layer in evaluation")

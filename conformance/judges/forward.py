@@ -38,8 +38,26 @@ def judge_f1(record: TrainingRecord) -> Judgement:
 
 
 def judge_f1_in_history(record: HistoryRecord) -> Judgement:
-    """The output of the last of several batches is the definition."""
-    return judge_output(record.played, record.last, record.batches[-1].x.shape, "y of the last batch")
+    """The output of each of several batches is the definition, whatever needs a gradient."""
+    checks = [
+        judge_output(played, expected, batch.x.shape, f"y of batch {step}")
+        for step, (played, expected, batch) in enumerate(
+            zip((*record.passes, record.played), record.expected[0], record.batches, strict=True), 1
+        )
+    ]
+    return worst_of(*checks)
+
+
+def judge_f1_in_variants(record: VariantsRecord) -> Judgement:
+    """The output is the definition where nothing needs a gradient, under each state and momentum."""
+    shape = record.batch.x.shape
+    checks = [
+        judge_output(played, record.expected(state), shape, "y without gradients")
+        for played, state in zip((*record.added, record.silent), record.starts, strict=True)
+    ]
+    others = record.expected(record.others)
+    checks += [judge_output(played, others, shape, f"y at momentum {momentum}") for momentum, played in record.moved]
+    return worst_of(*checks)
 
 
 def judge_f7(record: TrainingRecord) -> Judgement:

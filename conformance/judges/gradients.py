@@ -74,6 +74,16 @@ def judge_g1_in_history(record: HistoryRecord) -> Judgement:
     )  # fmt: skip
 
 
+def judge_g1_after_evaluation(record: EvaluationRecord) -> Judgement:
+    """The gradients of a training pass that follows evaluations."""
+    expected = record.expected_lesson
+    exact, bound = expected.differentiate(record.training_batch.dy)
+    return judge_gradients(
+        record.lesson.gradients.get(), exact, bound, record.stage, record.batch.x.shape, expected.informative,
+        when=" of a batch after evaluations",
+    )  # fmt: skip
+
+
 def judge_g2(record: EvaluationRecord) -> Judgement:
     """Evaluation's gradients, on a fresh layer and after a training pass."""
     shape = record.batch.x.shape

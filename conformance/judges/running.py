@@ -120,6 +120,7 @@ def judge_r5(record: VariantsRecord) -> Judgement:
 
 def judge_history(record: HistoryRecord) -> Judgement:
     """The buffers after several batches: each with the weight that momentum gives it, or the plain average."""
-    record.played.forward.get()
+    for played in (*record.passes, record.played):
+        played.forward.get()
     after = f"{len(record.batches)} batches"
     return judge_buffers(record.played.after_forward.get(), record.expected[1], record.stage, after)

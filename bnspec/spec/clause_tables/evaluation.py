@@ -42,7 +42,7 @@ EVALUATION: tuple[Clause, ...] = (
     Clause(
         id="E4",
         title="evaluation leaves the state",
-        statement="A forward and a backward in evaluation leave rm, rv, the counter, gamma and beta.",
+        statement="A forward and a backward in evaluation leave rm, rv, the counter, gamma and beta, and x and g.",
         why="E1 and G2 read the state and define no update.",
         source="FluxML/Flux.jl#1429",
         bound="bit for bit",

@@ -108,6 +108,7 @@ FORWARD: tuple[Clause, ...] = (
         bound="e_y through the centred moments and their quotients, as intervals",
         status="active",
         diagnostic=True,
+        dtypes=WIDE,
     ),
     Clause(
         id="F11",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bnspec.spec.clause import RARE, Clause
+from bnspec.spec.clause import RARE, WIDE, Clause
 
 BACKWARD = ("gradients",)
 
@@ -40,6 +40,7 @@ GRADIENTS: tuple[Clause, ...] = (
         status="active",
         needs=("gradients", "batch_statistics"),
         diagnostic=True,
+        dtypes=WIDE,
     ),
     Clause(
         id="G4",
@@ -65,6 +66,7 @@ GRADIENTS: tuple[Clause, ...] = (
         status="active",
         needs=("gradients", "batch_statistics"),
         diagnostic=True,
+        dtypes=WIDE,
     ),
     Clause(
         id="G6",
