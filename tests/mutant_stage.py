@@ -56,6 +56,11 @@ class TorchModule:
             for name, array in zip(("weight", "bias", "running_mean", "running_var"), arrays.values(), strict=True):
                 getattr(self.bn, name).copy_(torch.as_tensor(array))
 
+    def stride(self) -> None:
+        """Let parameters and buffers lie in every second place of their memory."""
+        for tensor in (self.bn.weight, self.bn.bias, self.bn.running_mean, self.bn.running_var):
+            tensor.data = torch.stack((tensor.data, torch.full_like(tensor.data, 7)), dim=1)[:, 0]
+
     def run(self, x: Tensor, training: bool, needs: str = "x gamma beta") -> Tensor:
         """y, detached; x may be laid out in any way."""
         self.x = x.detach().requires_grad_("x" in needs.split())
@@ -119,8 +124,15 @@ class NumPy:
             values = array.numpy() if isinstance(array, Tensor) else array
             setattr(self.bn, name, values.astype(self.bn.gamma.dtype))
 
-    def run(self, x: Tensor, training: bool, needs: str = "") -> Tensor:
+    def stride(self) -> None:
+        for name in ("gamma", "beta", "running_mean", "running_var"):
+            values = getattr(self.bn, name)
+            setattr(self.bn, name, np.stack((values, np.full_like(values, 7)), axis=1)[:, 0])
+
+    def run(self, x: Tensor, training: bool, needs: str = "", writeable: bool = True) -> Tensor:
         self.x, self.bn.training = to_numpy(x), training
+        if not writeable:
+            self.x.flags.writeable = False
         return from_numpy(self.bn.forward(self.x).copy())
 
     def backward(self, dy: Tensor) -> tuple[Tensor | None, ...]:
@@ -190,8 +202,21 @@ def maker(entry: Mutant | RightLayer) -> Callable[..., Any]:
     return lambda *arguments: form(target, *arguments)
 
 
+class Contiguous(TorchModule):
+    """torch's own module, handed contiguous copies: what it answers for the values, whatever their layout."""
+
+    def stride(self) -> None:
+        pass
+
+    def run(self, x: Tensor, training: bool, needs: str = "x gamma beta") -> Tensor:
+        return super().run(x.contiguous(), training, needs)
+
+    def backward(self, dy: Tensor) -> tuple[Tensor | None, ...]:
+        return super().backward(dy.contiguous())
+
+
 def torch_own(*arguments: Any) -> TorchModule:
-    return TorchModule(Own, *arguments)
+    return Contiguous(Own, *arguments)
 
 
 def collect(scenes: Iterable[tuple[str, Any]]) -> Trace:
@@ -209,3 +234,39 @@ def deviations(seen: Trace, own: Trace) -> set[str]:
 
 def by_id(entry: Mutant | RightLayer) -> str:
     return entry.id
+
+
+def drawn(shape: tuple[int, ...], seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    column = torch.arange(shape[1], dtype=torch.float64).reshape(1, -1, *[1] * (len(shape) - 2))
+    return (1 + column % 5) * torch.randn(shape, generator=generator, dtype=torch.float64) + column % 7 - 2
+
+
+def parameters(channels: int) -> dict[str, Tensor]:
+    c = torch.arange(channels, dtype=torch.float64)
+    return {
+        "gamma": 0.5 + (c * 7 % 13) / 13,
+        "beta": (c * 3 % 11) / 11 - 0.4,
+        "running_mean": (c * 5 % 17) / 17,
+        "running_var": 1 + (c * 2 % 19) / 19,
+    }
+
+
+def one_pass(
+    subject: Any, clause: str, what: str, x: Tensor, dy: Tensor, training: bool, **options: Any
+) -> Iterator[tuple[str, Any]]:
+    """Output, buffers and gradients of a pass under the name of a clause; that it raised is seen as well."""
+    y = attempt(lambda: subject.run(x, training, **options))
+    where = f"{clause} {what}, training {training}"
+    yield f"{where}: y", y
+    yield from ((f"{where}: {name}", values) for name, values in subject.state().items())
+    raised = ("raised",) * 3
+    found = raised if isinstance(y, str) else attempt(lambda: subject.backward(dy))
+    names = ("dx", "dgamma", "dbeta")
+    yield from ((f"{where}: {name}", d) for name, d in zip(names, raised if found == "raised" else found, strict=True))
+
+
+def ready(make: Callable[..., Any], channels: int) -> Any:
+    subject = make(channels, 0.03, 0.3)
+    subject.load(**parameters(channels))
+    return subject
