@@ -80,6 +80,10 @@ class TorchModule:
     def state(self) -> Trace:
         return {name: buffer.detach().clone() for name, buffer in self.bn.named_buffers()}
 
+    def gamma_dtype(self) -> torch.dtype:
+        dtype: torch.dtype = self.bn.weight.dtype
+        return dtype
+
     def lets_go(self) -> bool:
         """Whether what a pass was made of goes away with it."""
         seen = weakref.ref(self.x)
@@ -121,7 +125,7 @@ class NumPy:
 
     def load(self, **arrays: Any) -> None:
         for name, array in arrays.items():
-            values = array.numpy() if isinstance(array, Tensor) else array
+            values = to_numpy(array) if isinstance(array, Tensor) else array
             setattr(self.bn, name, values.astype(self.bn.gamma.dtype))
 
     def stride(self) -> None:
@@ -141,6 +145,9 @@ class NumPy:
 
     def state(self) -> Trace:
         return {name: from_numpy(getattr(self.bn, name).copy()) for name in ("running_mean", "running_var")}
+
+    def gamma_dtype(self) -> torch.dtype:
+        return from_numpy(self.bn.gamma).dtype
 
     def lets_go(self) -> bool:
         return True

@@ -101,7 +101,7 @@ class SummedInStorage(BatchNorm):
     def total(self, values: Array) -> Array:
         if np.can_cast(np.float32, self.storage):
             return super().total(values)
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             return np.asarray(np.add.accumulate(values.astype(self.storage), axis=1)[:, -1]).astype(values.dtype)
 
 

@@ -6,16 +6,18 @@ Data and no code; importing it imports neither a framework nor NumPy.
 from __future__ import annotations
 
 from bnspec.mutants.record import Form, Mutant, RightLayer
+from bnspec.mutants.table_inputs import INPUTS
 from bnspec.mutants.table_layouts import LAYOUTS
 from bnspec.mutants.table_lifecycle import LIFECYCLE
 from bnspec.mutants.table_numpy import NUMPY
+from bnspec.mutants.table_precision import PRECISION
 from bnspec.mutants.table_reentry import REENTRY
 from bnspec.mutants.table_sizes import SIZES
 from bnspec.mutants.table_torch import TORCH
 
 __all__ = ["MUTANTS", "RIGHT_LAYERS", "Form", "Mutant", "RightLayer"]
 
-MUTANTS: tuple[Mutant, ...] = (*TORCH, *NUMPY, *LIFECYCLE, *REENTRY, *LAYOUTS, *SIZES)
+MUTANTS: tuple[Mutant, ...] = (*TORCH, *NUMPY, *LIFECYCLE, *REENTRY, *LAYOUTS, *SIZES, *PRECISION, *INPUTS)
 
 # fmt: off
 RIGHT_LAYERS: tuple[RightLayer, ...] = (

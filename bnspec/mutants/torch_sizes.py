@@ -72,7 +72,7 @@ class SecondLevelOfOneBlock(BatchNorm):
 
     def total(self, values: Tensor) -> Tensor:
         """Sums of blocks of 512, then the sum of no more than 64 of them."""
-        return torch.stack([block.sum(1) for block in values.split(512, dim=1)[:64]]).sum(0)
+        return torch.stack([block.sum(1) for block in torch.split(values, 512, dim=1)[:64]]).sum(0)
 
 
 class GridInTheBackward(HandBackward):
@@ -83,7 +83,7 @@ class GridInTheBackward(HandBackward):
 class VariancesAveraged(BatchNorm):
     def statistics(self, values: Tensor) -> tuple[Tensor, Tensor]:
         mean, m = values.mean(1), values.shape[1]
-        blocks = values.split(4096, dim=1)
+        blocks = torch.split(values, 4096, dim=1)
         return mean, torch.stack([block.var(1, correction=0) * (block.shape[1] / m) for block in blocks]).sum(0)
 
 
