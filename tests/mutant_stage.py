@@ -141,7 +141,9 @@ class NumPy:
 
     def backward(self, dy: Tensor) -> tuple[Tensor | None, ...]:
         self.dy = to_numpy(dy)
-        return tuple(from_numpy(d) for d in (self.bn.backward(self.dy), self.bn.dgamma, self.bn.dbeta))
+        answer = self.bn.backward(self.dy)
+        gradients = answer if isinstance(answer, tuple) else (answer, self.bn.dgamma, self.bn.dbeta)
+        return tuple(from_numpy(gradient) for gradient in gradients)
 
     def state(self) -> Trace:
         return {name: from_numpy(getattr(self.bn, name).copy()) for name in ("running_mean", "running_var")}
@@ -234,9 +236,9 @@ def collect(scenes: Iterable[tuple[str, Any]]) -> Trace:
 
 
 def deviations(seen: Trace, own: Trace) -> set[str]:
-    """First words of the names under which something else was seen; all of them must be known to `own`."""
-    assert seen.keys() <= own.keys()
-    return {name.split()[0] for name, value in seen.items() if differs(value, own[name])}
+    """First words of the names under which something else was seen; all but verdicts must be known to `own`."""
+    assert {name for name, value in seen.items() if not isinstance(value, bool)} <= own.keys()
+    return {name.split()[0] for name, value in seen.items() if differs(value, own.get(name))}
 
 
 def by_id(entry: Mutant | RightLayer) -> str:

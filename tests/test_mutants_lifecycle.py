@@ -32,13 +32,10 @@ def modules(target: Any, momentum: float | None = 0.3) -> Make:
     def make() -> Any:
         layer = target(3, eps=0.03, momentum=momentum, dtype=torch.float64)
         with torch.no_grad():
-            for tensor, values in (
-                (layer.weight, (-1.5, 0.4, 0.7)),
-                (layer.bias, (0.5, -0.2, 1.1)),
-                (layer.running_mean, (1.0, -2.0, 0.3)),
-                (layer.running_var, (2.0, 0.5, 7.0)),
-            ):
-                tensor.copy_(torch.tensor(values))
+            layer.weight.copy_(torch.tensor((-1.5, 0.4, 0.7)))
+            layer.bias.copy_(torch.tensor((0.5, -0.2, 1.1)))
+            layer.running_mean.copy_(torch.tensor((1.0, -2.0, 0.3)))
+            layer.running_var.copy_(torch.tensor((2.0, 0.5, 7.0)))
         return layer
 
     return make

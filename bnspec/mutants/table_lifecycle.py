@@ -105,7 +105,7 @@ LIFECYCLE: tuple[Mutant, ...] = (
     Mutant("second-use-overwrites", "used twice in a step, both updates start from the statistics before the step",
            "keras-team/keras#8794",
            "torch module", "bnspec.mutants.torch_steps:SecondUseOverwrites", ("S6",)),
-    Mutant("one-update-astep", "used twice in a step, only the first forward updates",
+    Mutant("one-update-a-step", "used twice in a step, only the first forward updates",
            "kernel habit: updates collected by layer",
            "torch module", "bnspec.mutants.torch_steps:OneUpdateAStep", ("S6",)),
     Mutant("same-batch-once", "the same batch object twice in a row updates once",
