@@ -159,8 +159,7 @@ def play_counting(make: Make) -> Scene:
         layer.eval()(batch(1))
         layer.train()
         yield f"R11 count after a backward and an evaluation from {start}", layer.num_batches_tracked.clone()
-    other = make()
-    yield "R11 count of a new layer", other.num_batches_tracked.clone()
+    yield "R11 count of a new layer", make().num_batches_tracked.clone()
 
 
 def play_average(make: Make) -> Scene:
