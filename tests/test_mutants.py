@@ -1,15 +1,14 @@
 """The museum itself: its catalogue is consistent, its right layers are right, and its wrong ones really are wrong.
 
 Judged without any part of the suite: torch's own modules in float64 play the same scenes, and what differs is counted
-by family (F forward, R running statistics, E evaluation, G gradients).
+by family (F forward, R running statistics, E evaluation, G gradients). What needs scenes of its own, by clause, is in
+the tests named test_mutants_*.py.
 """
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
-import weakref
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -18,101 +17,19 @@ import numpy as np
 import pytest
 import torch
 
-from bnspec.mutants.table import MUTANTS, RIGHT_LAYERS, Mutant, RightLayer
+from bnspec.mutants.record import Mutant, RightLayer
+from bnspec.mutants.table import MUTANTS, RIGHT_LAYERS
+from bnspec.mutants.table_numpy import NUMPY
+from bnspec.mutants.table_torch import TORCH
 from bnspec.spec.clauses import CLAUSES
+from tests.mutant_stage import FORMS, TorchModule, by_id, collect, differs, exactly, load_target
 
 RANKS = (2, 3, 4, 5)
-TOLERANCE = 1e-9
 ACTIVE = {clause.id for clause in CLAUSES.values() if clause.status == "active"}
+# Statements about networks, shards, second order and grades, and the state machine: no wrong layer of theirs yet.
+LATER = {"C1", "C2", "C3", "C4", "C5", "C6", "D1", "G10", "G13", "N1", "N7", "N8", "S5"}
 Trace = dict[str, Any]
-
-
-class TorchModule:
-    """A module with the constructor of torch.nn.BatchNorm*; tensors in, tensors out."""
-
-    subsets: tuple[str, ...] = ("x", "gamma", "beta", "x gamma", "x beta", "gamma beta", "")
-    momenta: tuple[float | None, ...] = (0.0, 0.999, 1.0, None)
-
-    def __init__(self, target: Any, channels: int, eps: float, momentum: float | None) -> None:
-        self.bn = target(channels, eps=eps, momentum=momentum, dtype=torch.float64)
-
-    def load(self, **arrays: Any) -> None:
-        with torch.no_grad():
-            for name, array in zip(("weight", "bias", "running_mean", "running_var"), arrays.values(), strict=True):
-                getattr(self.bn, name).copy_(torch.from_numpy(array))
-
-    def run(self, x: Any, training: bool, needs: str = "x gamma beta") -> Any:
-        self.x = torch.from_numpy(x.copy()).requires_grad_("x" in needs.split())
-        self.bn.train(training)
-        self.bn.weight.requires_grad_("gamma" in needs)
-        self.bn.bias.requires_grad_("beta" in needs)
-        self.y = self.bn(self.x)
-        return self.y.detach().numpy().copy()
-
-    def backward(self, dy: Any) -> tuple[Any, ...]:
-        self.dy = torch.from_numpy(dy) if dy.flags.writeable else torch.from_numpy(dy[:1].copy()).expand(dy.shape)
-        inputs = [t for t in (self.x, self.bn.weight, self.bn.bias) if t.requires_grad]
-        found = iter(torch.autograd.grad(self.y, inputs, self.dy, allow_unused=True) if inputs else ())
-        gradients = (next(found) if t.requires_grad else None for t in (self.x, self.bn.weight, self.bn.bias))
-        return tuple(None if gradient is None else gradient.numpy() for gradient in gradients)
-
-    def state(self) -> Trace:
-        return {name: b.detach().numpy().copy() for name, b in self.bn.named_buffers()}
-
-    def holds(self) -> bool:
-        """Whether the layer keeps alive what a pass was made of."""
-        seen = weakref.ref(self.x)
-        self.x = self.y = self.dy = None  # type: ignore[assignment]  # dropped on purpose
-        return seen() is not None
-
-
-class Functional(torch.nn.BatchNorm1d):
-    """A module around a function with the signature of torch.nn.functional.batch_norm."""
-
-    function: Callable[..., torch.Tensor]
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        buffers = self.running_mean, self.running_var
-        return self.function(x, *buffers, self.weight, self.bias, self.training, self.momentum, self.eps)
-
-
-class TorchFunction(TorchModule):
-    momenta = (0.0, 0.999, 1.0)
-
-    def __init__(self, target: Any, channels: int, eps: float, momentum: float | None) -> None:
-        super().__init__(Functional, channels, eps, momentum)
-        self.bn.function = target
-        del self.bn.num_batches_tracked
-
-
-class NumPy:
-    subsets: tuple[str, ...] = ()
-    momenta = (0.0, 0.999, 1.0)
-
-    def __init__(self, target: Any, channels: int, eps: float, momentum: float | None) -> None:
-        self.bn = target(channels, momentum=momentum, eps=eps, dtype=np.float64)
-
-    def load(self, **arrays: Any) -> None:
-        for name, array in arrays.items():
-            setattr(self.bn, name, array.copy())
-
-    def run(self, x: Any, training: bool, needs: str = "") -> Any:
-        self.x, self.bn.training = x.copy(), training
-        return self.bn.forward(self.x)
-
-    def backward(self, dy: Any) -> tuple[Any, ...]:
-        self.dy = dy
-        return self.bn.backward(dy), self.bn.dgamma, self.bn.dbeta
-
-    def state(self) -> Trace:
-        return {name: getattr(self.bn, name).copy() for name in ("running_mean", "running_var")}
-
-    def holds(self) -> bool:
-        return False
-
-
 NOT_IN_EVERY_FORM = ("needed", "momentum None", "num_batches_tracked")
-FORMS: dict[str, Any] = {"torch module": TorchModule, "torch function": TorchFunction, "numpy": NumPy}
 TORCH_OWN = {2: torch.nn.BatchNorm1d, 3: torch.nn.BatchNorm1d, 4: torch.nn.BatchNorm2d, 5: torch.nn.BatchNorm3d}
 
 
@@ -124,9 +41,9 @@ class Data:
         column = (1, channels, *[1] * (len(shape) - 2))
         scale = 10 ** random.uniform(-1, 0.7, channels)
         offset = random.uniform(-3, 3, channels) * scale
-        self.x = random.standard_normal(shape) * scale.reshape(column) + offset.reshape(column)
-        self.x.flat[0] += 30 * scale[0]
-        self.dy = 4 * random.standard_normal(shape) + 0.5
+        x = random.standard_normal(shape) * scale.reshape(column) + offset.reshape(column)
+        x.flat[0] += 30 * scale[0]
+        self.x, self.dy = torch.from_numpy(x), torch.from_numpy(4 * random.standard_normal(shape) + 0.5)
         signs = random.choice([-1.0, 1.0], channels)
         gamma = signs * random.uniform(0.5, 2, channels)
         gamma[:3] = (-1.5, 0.0, 0.7)
@@ -156,15 +73,15 @@ def scenes(make: Callable[[int, float, float | None], Any], rank: int) -> Iterat
         subject = make(3, 1e-5, momentum)
         subject.load(**first.state)
         for data in (first, second):
-            subject.run(data.x, True)
+            subject.run(data.x.clone(), True)
         yield from ((f"R {name} at momentum {momentum}", buffer) for name, buffer in subject.state().items())
     for training in (True, False):
         yield from play_upstreams(some, first, training)
         for needs in some.subsets:
             some.load(**first.state)
-            some.run(first.x, training, needs)
+            some.run(first.x.clone(), training, needs)
             where = f"{needs or 'nothing'} needed, training {training}"
-            yield from named(f"G {where}", some.backward(first.dy.copy()))
+            yield from named(f"G {where}", some.backward(first.dy.clone()))
             yield from ((f"R {name}, {where}", buffer) for name, buffer in some.state().items())
 
 
@@ -175,33 +92,36 @@ def play_both_modes(subject: Any, shape: tuple[int, ...]) -> Iterator[tuple[str,
         if step == 0:
             subject.load(**data.state)
         where = f"{shape}, batch {step}"
-        y = subject.run(data.x, True)
+        y = subject.run(data.x.clone(), True)
         yield f"F y of {where}", y
         yield f"F dtype of {where}", str(y.dtype)
         yield f"F x after {where}", exactly(subject.x)
         yield from ((f"R {name} after {where}", buffer) for name, buffer in subject.state().items())
-        yield from named(f"G {where}", subject.backward(data.dy.copy()))
-        yield f"R what {where} leaves behind", subject.holds()
+        yield from named(f"G {where}", subject.backward(data.dy.clone()))
+        yield f"R {where} leaves nothing behind", subject.lets_go()
     for state in (None, Data(shape, 3).state):
         if state is not None:
             subject.load(**state)
         where = f"evaluation of {shape}, {'loaded' if state else 'learned'}"
         for name, x in (("all", larger.x), ("again", larger.x), ("a part", larger.x[:1])):
-            yield f"E y of {name}, {where}", subject.run(x, False)
-        subject.run(larger.x, False)
-        yield from named(f"G {where}", subject.backward(larger.dy.copy()))
+            yield f"E y of {name}, {where}", subject.run(x.clone(), False)
+        subject.run(larger.x.clone(), False)
+        yield from named(f"G {where}", subject.backward(larger.dy.clone()))
         yield from ((f"E {name} after {where}", buffer) for name, buffer in subject.state().items())
 
 
 def play_upstreams(subject: Any, data: Data, training: bool) -> Iterator[tuple[str, Any]]:
     """Contiguous, transposed and expanded upstream gradients, and their bits afterwards."""
     for name, dy in (
-        ("contiguous", data.dy.copy()),
-        ("transposed", np.asfortranarray(data.dy)),
-        ("expanded", np.broadcast_to(data.dy[:1], data.dy.shape)),
+        ("contiguous", data.dy.clone()),
+        (
+            "transposed",
+            data.dy.permute(*reversed(range(data.dy.ndim))).contiguous().permute(*reversed(range(data.dy.ndim))),
+        ),
+        ("expanded", data.dy[:1].clone().expand(data.dy.shape)),
     ):
         subject.load(**data.state)
-        subject.run(data.x, training)
+        subject.run(data.x.clone(), training)
         yield from named(f"G {name} dy, training {training}", subject.backward(dy))
         yield f"G bits of {name} dy, training {training}", exactly(subject.dy)
 
@@ -211,31 +131,13 @@ def named(where: str, gradients: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
         yield f"{where}: {name}", gradient
 
 
-def exactly(values: Any) -> bytes:
-    """The bits of a tensor or an array, whatever its strides."""
-    return np.ascontiguousarray(values.detach() if isinstance(values, torch.Tensor) else values).tobytes()
-
-
-def differs(seen: Any, wanted: Any) -> bool:
-    if isinstance(seen, np.ndarray) and isinstance(wanted, np.ndarray):
-        return seen.shape != wanted.shape or not np.allclose(seen, wanted, rtol=TOLERANCE, atol=TOLERANCE)
-    return type(seen) is not type(wanted) or bool(seen != wanted)
-
-
 def play(form: Any, target: Any, rank: int) -> Trace:
-    seen = list(scenes(lambda *arguments: form(target, *arguments), rank))
-    assert len(dict(seen)) == len(seen), "two scenes have one name"
-    return dict(seen)
+    return collect(scenes(lambda *arguments: form(target, *arguments), rank))
 
 
 @cache
 def torch_own(rank: int) -> Trace:
     return play(TorchModule, TORCH_OWN[rank], rank)
-
-
-def load_target(entry: Mutant | RightLayer) -> Any:
-    module, _, attribute = entry.target.partition(":")
-    return getattr(importlib.import_module(module), attribute)
 
 
 def deviations(entry: Mutant | RightLayer, rank: int) -> list[str]:
@@ -246,16 +148,12 @@ def deviations(entry: Mutant | RightLayer, rank: int) -> list[str]:
     return [name for name, value in seen.items() if differs(value, own[name])]
 
 
-def by_id(entry: Mutant | RightLayer) -> str:
-    return entry.id
-
-
 @pytest.mark.parametrize("entry", RIGHT_LAYERS, ids=by_id)
 def test_a_right_layer_agrees_with_torch(entry: RightLayer) -> None:
     assert {rank: deviations(entry, rank) for rank in RANKS} == {rank: [] for rank in RANKS}
 
 
-@pytest.mark.parametrize("entry", MUTANTS, ids=by_id)
+@pytest.mark.parametrize("entry", [*TORCH, *NUMPY], ids=by_id)
 def test_a_wrong_layer_deviates_where_it_says(entry: Mutant) -> None:
     found = {rank: deviations(entry, rank) for rank in RANKS}
     assert tuple(rank for rank in RANKS if found[rank]) == entry.ranks
@@ -268,15 +166,17 @@ def test_the_catalogue_is_consistent() -> None:
     assert len({e.id for e in entries}) == len({e.target for e in entries}) == len(entries)
     for mutant in MUTANTS:
         assert mutant.clauses, mutant.id
-        assert set(mutant.clauses) <= ACTIVE, mutant.id
+        assert set(mutant.clauses) <= CLAUSES.keys(), mutant.id
         assert mutant.what_is_wrong, mutant.id
         assert "#" in mutant.source or mutant.source.startswith(
             ("kernel habit: ", "slip of algebra: ", "teaching habit: ")
         )
 
 
-def test_every_active_clause_has_a_wrong_layer() -> None:
-    assert {clause for mutant in MUTANTS for clause in mutant.clauses} == ACTIVE
+def test_every_clause_has_a_wrong_layer() -> None:
+    named = {clause for mutant in MUTANTS for clause in mutant.clauses}
+    assert named >= ACTIVE
+    assert named == CLAUSES.keys() - LATER
 
 
 def test_the_catalogue_imports_no_framework() -> None:

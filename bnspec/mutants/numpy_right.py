@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bnspec.mutants.numpy_base import Array, BatchNorm
+from bnspec.mutants.numpy_base import Array, BatchNorm, Cache
 
 
 class Welford(BatchNorm):
@@ -82,7 +82,72 @@ class DoubleInside(BatchNorm):
     """Everything in float64, rounded once at the end."""
 
     def forward(self, x: Array) -> Array:
+        self.check(x)
         return super().forward(x.astype(np.float64)).astype(x.dtype)
 
     def read(self, dy: Array) -> Array:
         return super().read(dy.astype(np.float64))
+
+
+class Pairwise(BatchNorm):
+    """Every sum by halves, down to single values."""
+
+    def total(self, values: Array) -> Array:
+        m = values.shape[1]
+        if m <= 1:
+            return np.asarray(values.sum(axis=1))
+        return np.asarray(self.total(values[:, : m // 2]) + self.total(values[:, m // 2 :]))
+
+
+class Compensated(BatchNorm):
+    """Sums of blocks of 64, added up with what each addition loses (Kahan 1965)."""
+
+    def total(self, values: Array) -> Array:
+        total, lost = np.zeros_like(values, shape=len(values)), np.zeros_like(values, shape=len(values))
+        for start in range(0, values.shape[1], 64):
+            term = values[:, start : start + 64].sum(axis=1) - lost
+            larger = total + term
+            lost, total = (larger - total) - term, larger
+        return total
+
+
+class CorrectedTwoPass(BatchNorm):
+    """Two passes; mean and variance are corrected by what the residuals sum to (Chan et al. 1983)."""
+
+    def statistics(self, values: Array) -> tuple[Array, Array]:
+        m = values.shape[1]
+        mean = self.total(values) / m
+        residual = values - mean[:, None]
+        rest = self.total(residual) / m
+        return mean + rest, np.maximum(self.total(residual**2) / m - rest**2, 0)
+
+
+class PaperBackward(BatchNorm):
+    """The derivation of the paper: first by xhat, then by variance and mean (Ioffe & Szegedy 2015, section 3)."""
+
+    def dx(self, g: Array, cache: Cache) -> Array:
+        if not cache.coupled:
+            return super().dx(g, cache)
+        m, centred = g.shape[1], cache.xhat / cache.rstd
+        dxhat = g * cache.gamma
+        dvar = -self.total(dxhat * centred)[:, None] * cache.rstd**3 / 2
+        dmean = -self.total(dxhat)[:, None] * cache.rstd
+        return np.asarray(dxhat * cache.rstd + 2 * dvar * centred / m + dmean / m)
+
+
+class EinsteinSums(BatchNorm):
+    """Sums and products in one primitive."""
+
+    def total(self, values: Array) -> Array:
+        return np.asarray(np.einsum("cm->c", values))
+
+    def sum_dgamma(self, g: Array, cache: Cache) -> Array:
+        return np.asarray(np.einsum("cm,cm->c", g, cache.xhat))
+
+
+class ReturnsAllGradients(BatchNorm):
+    """backward returns (dx, dgamma, dbeta), as some courses have it."""
+
+    def backward(self, dy: Array) -> tuple[Array, Array, Array]:  # type: ignore[override]  # another shape of the same
+        dx = super().backward(dy)
+        return dx, self.dgamma, self.dbeta

@@ -7,13 +7,19 @@ from typing import Literal
 
 Form = Literal["torch module", "torch function", "numpy"]
 
+LOW = ("float16", "bfloat16")
+HIGH = ("float32", "float64")
+DOUBLE = ("float64",)
+
 
 @dataclass(frozen=True)
 class Mutant:
     """A wrong layer, a step away from a right one.
 
     `source` is a public thread (owner/repository#number) or says how the mistake comes about; `target` is
-    `module:attribute`; `clauses` are those that must refuse it, whatever others do; `ranks` those at which it is wrong.
+    `module:attribute`; `clauses` are those that must refuse it, whatever others do, planned ones included; `ranks` are
+    those at which it is wrong, and `dtypes` those in which it shows (LOW: the mistake is one of low precision; DOUBLE:
+    float32 is as it should be). Where all its clauses are of level SHOULD, only a strict verdict refuses it.
     """
 
     id: str
@@ -24,6 +30,7 @@ class Mutant:
     clauses: tuple[str, ...]
     dialect: str = "torch"
     ranks: tuple[int, ...] = (2, 3, 4, 5)
+    dtypes: tuple[str, ...] = HIGH
 
 
 @dataclass(frozen=True)

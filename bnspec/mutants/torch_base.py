@@ -53,10 +53,17 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones_like(ones) if tracked else None)
         self.register_buffer("num_batches_tracked", torch.tensor(0, device=device) if tracked else None)
 
+    def reset_running_stats(self) -> None:
+        """The running statistics and the counter as they were at first."""
+        if self.track_running_stats:
+            self.running_mean.zero_()
+            self.running_var.fill_(1)
+            self.num_batches_tracked.zero_()
+
     def forward(self, x: Tensor) -> Tensor:
         self.check(x)
         work = x.to(torch.promote_types(x.dtype, torch.float32))
-        y = self.on_batch(work) if self.training or not self.track_running_stats else self.evaluate(work)
+        y = self.on_batch(work) if self.normalises_with_batch() else self.evaluate(work)
         return y.to(x.dtype)
 
     def check(self, x: Tensor) -> None:
@@ -64,8 +71,11 @@ class BatchNorm(nn.Module):
             raise ValueError(f"expected (N, {self.num_features}, ...) of rank 2 to 5, got {tuple(x.shape)}")
         if not x.is_floating_point():
             raise TypeError(f"expected a floating-point batch, got {x.dtype}")
-        if self.training and x.numel() == self.num_features:
+        if self.normalises_with_batch() and x.numel() == self.num_features:
             raise ValueError(f"expected more than one value per channel in training, got {tuple(x.shape)}")
+
+    def normalises_with_batch(self) -> bool:
+        return self.training or not self.track_running_stats
 
     def on_batch(self, x: Tensor) -> Tensor:
         """Normalise with the batch's own statistics and, in training, update the running ones."""
