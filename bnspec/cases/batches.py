@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def make_batch(case: Case, stream: str = "batch", *, shape: tuple[int, ...] | No
 def make_state(case: Case, stream: str = "state", *, batches: int | None = None) -> State:
     """Parameters and buffers away from their defaults, at the scale of the case's batch."""
     dtype = as_dtype(case.precision.parameters.name)
-    x = _fill(case, case.random("batch"), case.channels, case.count)
+    x = _fill_batch(case)
     p = fill_parameters(case.random(stream), x)
     # A plain average can be told its count by a layer that has a counter alone: it starts anew.
     start = case.seed % 101 if case.seed % 2 and case.momentum is not None else 0
@@ -64,3 +65,9 @@ def make_state(case: Case, stream: str = "state", *, batches: int | None = None)
 def _fill(case: Case, random: np.random.RandomState, channels: int, count: int) -> NDArray[np.float64]:
     x = FILLS[case.fill](random, channels, count, case.eps, case.precision.storage)
     return fit(x, case.precision) if case.precision.is_low else x
+
+
+@lru_cache(maxsize=1)
+def _fill_batch(case: Case) -> NDArray[np.float64]:
+    """The values of the first batch, to whose scale parameters and buffers are made, however often."""
+    return _fill(case, case.random("batch"), case.channels, case.count)

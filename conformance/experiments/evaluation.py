@@ -42,6 +42,16 @@ class EvaluationRecord:
     learned: Attempt[State]
     trained: Played
 
+    @cached_property
+    def expected_trained(self) -> ExpectedPass | None:
+        """By the state that the training pass left, where evaluation can be expected of it; R2 judges the rest."""
+        state = self.learned.get()
+        mean, var, gamma = state.running_mean, state.running_var, state.gamma
+        if mean is None or var is None or mean.size != var.size or (gamma is not None and gamma.size != mean.size):
+            return None
+        usable = np.isfinite(mean).all() and np.isfinite(var).all() and (var >= 0).all()
+        return self.expected(state) if usable else None
+
     def expected(self, state: State) -> ExpectedPass:
         return expect_evaluation(self.stage.terms, self.batch.x, state, self.stage.case.eps)
 

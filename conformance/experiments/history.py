@@ -17,9 +17,9 @@ from .states import keep_offered
 
 @dataclass(frozen=True)
 class HistoryRecord:
-    """Several training batches of unequal sizes in a row, with evaluations in between; the last one is differentiated.
+    """Several training batches of unequal sizes in a row, with evaluations in between.
 
-    `passes` holds the training passes before the last. `count` batches were seen before the first.
+    `passes` holds all training passes; every third is differentiated, and the last. `count` batches were seen before.
     """
 
     stage: Stage
@@ -27,7 +27,6 @@ class HistoryRecord:
     start: State
     count: int
     passes: tuple[Played, ...]
-    played: Played
 
     @cached_property
     def expected(self) -> tuple[tuple[ExpectedPass, ...], ExpectedBuffers]:
@@ -40,8 +39,10 @@ class HistoryRecord:
         return tuple(passes), buffers
 
     @property
-    def last(self) -> ExpectedPass:
-        return self.expected[0][-1]
+    def differentiated(self) -> tuple[tuple[Played, ExpectedPass, Batch], ...]:
+        """The passes whose gradients were asked for."""
+        steps = zip(self.passes, self.expected[0], self.batches, strict=True)
+        return tuple(each for step, each in enumerate(steps) if step % 3 == 2 or step == len(self.batches) - 1)
 
 
 COUNTS = (0, 0, 126, 999, 10**6)
@@ -58,15 +59,14 @@ def act_history(stage: Stage) -> HistoryRecord:
     start = keep_offered(stage, make_state(case, batches=count))
     layer.load(start if counts else replace(start, batches=None))
     evaluates, passes = stage.subject.offers("evaluation", "running_statistics"), []
-    for step, batch in enumerate(batches[:-1]):
-        grad = (NONE, OFF, stage.grad)[step % 3]
-        passes.append(play(lambda: layer.run(batch.x, training=True, grad=grad), layer.state, None))  # noqa: B023  # called at once
+    differentiates = stage.subject.offers("gradients")
+    for step, batch in enumerate(batches):
+        grad = stage.grad if step == len(batches) - 1 else (NONE, OFF, stage.grad)[step % 3]
+        dy = batch.dy if grad.x and differentiates else None
+        passes.append(play(lambda: layer.run(batch.x, training=True, grad=grad), layer.state, dy))  # noqa: B023  # called at once
         if evaluates and step % 2:
             attempt(lambda: layer.run(batch.x, training=False, grad=NONE))  # noqa: B023  # E4 judges what it leaves
-    last = batches[-1]
-    dy = last.dy if stage.subject.offers("gradients") else None
-    played = play(lambda: layer.run(last.x, training=True, grad=stage.grad), layer.state, dy)
-    return HistoryRecord(stage, tuple(batches), start, count, tuple(passes), played)
+    return HistoryRecord(stage, tuple(batches), start, count, tuple(passes))
 
 
 def _draw_shapes(stage: Stage) -> list[tuple[int, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -30,7 +31,17 @@ class VariantsRecord:
     others: State
     moved: tuple[tuple[float | None, Played], ...]
 
-    def expected(self, state: State) -> ExpectedPass:
+    @cached_property
+    def expected(self) -> tuple[ExpectedPass, ...]:
+        """The passes from `starts`."""
+        return tuple(self._expect(state) for state in self.starts)
+
+    @cached_property
+    def expected_moved(self) -> ExpectedPass:
+        """The pass from `others`, at any momentum."""
+        return self._expect(self.others)
+
+    def _expect(self, state: State) -> ExpectedPass:
         return expect_training(self.stage.terms, self.batch.x, state, self.stage.case.eps)
 
 

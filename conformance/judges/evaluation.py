@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bnspec.cases.layouts import channel_major
-from bnspec.layers.protocol import State
 
-from ..acting import Attempt
 from ..compare import VACUOUS, Judgement, compare, compare_bits, differs, worst_of
 from ..expected import expect_evaluation
 from ..experiments.evaluation import EvaluationRecord
@@ -26,19 +24,9 @@ def judge_e1(record: EvaluationRecord) -> Judgement:
     ]
     description = record.first.forward.get().describe()
     checks.append(differs("dtype of y in evaluation", description.dtype, record.stage.case.precision.storage.name))
-    learned = usable(record.learned)
-    if learned is not None:
-        checks.append(judge_output(record.trained, record.expected(learned), shape, "y after a training pass"))
+    if record.expected_trained is not None:
+        checks.append(judge_output(record.trained, record.expected_trained, shape, "y after a training pass"))
     return worst_of(*checks)
-
-
-def usable(attempted: Attempt[State]) -> State | None:
-    """A state that a training pass left, where evaluation can be expected of it; R2 judges the rest."""
-    state = attempted.get()
-    mean, var, gamma = state.running_mean, state.running_var, state.gamma
-    if mean is None or var is None or mean.size != var.size or (gamma is not None and gamma.size != mean.size):
-        return None
-    return state if np.isfinite(mean).all() and np.isfinite(var).all() and (var >= 0).all() else None
 
 
 def judge_e2(record: EvaluationRecord) -> Judgement:

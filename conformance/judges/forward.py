@@ -42,7 +42,7 @@ def judge_f1_in_history(record: HistoryRecord) -> Judgement:
     checks = [
         judge_output(played, expected, batch.x.shape, f"y of batch {step}")
         for step, (played, expected, batch) in enumerate(
-            zip((*record.passes, record.played), record.expected[0], record.batches, strict=True), 1
+            zip(record.passes, record.expected[0], record.batches, strict=True), 1
         )
     ]
     return worst_of(*checks)
@@ -52,11 +52,13 @@ def judge_f1_in_variants(record: VariantsRecord) -> Judgement:
     """The output is the definition where nothing needs a gradient, under each state and momentum."""
     shape = record.batch.x.shape
     checks = [
-        judge_output(played, record.expected(state), shape, "y without gradients")
-        for played, state in zip((*record.added, record.silent), record.starts, strict=True)
+        judge_output(played, expected, shape, "y without gradients")
+        for played, expected in zip((*record.added, record.silent), record.expected, strict=True)
     ]
-    others = record.expected(record.others)
-    checks += [judge_output(played, others, shape, f"y at momentum {momentum}") for momentum, played in record.moved]
+    checks += [
+        judge_output(played, record.expected_moved, shape, f"y at momentum {momentum}")
+        for momentum, played in record.moved
+    ]
     return worst_of(*checks)
 
 
@@ -80,7 +82,7 @@ def judge_f7(record: TrainingRecord) -> Judgement:
 def judge_f8(record: VariantsRecord) -> Judgement:
     """y(gamma1 + gamma2, beta1 + beta2) = y(gamma1, beta1) + y(gamma2, beta2), and y(0, beta) = beta."""
     shape = record.batch.x.shape
-    expected = [record.expected(state) for state in record.starts]
+    expected = record.expected
     ys = [channel_major(played.y.get()) for played in record.added if played.y.get().shape == shape]
     silent = record.silent.y.get()
     if len(ys) < 3 or silent.shape != shape:
@@ -99,8 +101,7 @@ def judge_f13(record: VariantsRecord) -> Judgement:
     y = record.added[0].y.get()
     if y.shape != shape:
         return VACUOUS
-    a, base = record.stage.terms.arithmetic, record.expected(record.starts[0])
-    moved = record.expected(record.others)
+    a, base, moved = record.stage.terms.arithmetic, record.expected[0], record.expected_moved
     checks = []
     for momentum, played in record.moved:
         other = played.y.get()

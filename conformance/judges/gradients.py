@@ -18,7 +18,6 @@ from ..experiments.gradients import GradientRecord
 from ..experiments.history import HistoryRecord
 from ..experiments.jacobian import JacobianRecord
 from ..experiments.training import TrainingRecord
-from .evaluation import usable
 
 NAMES = ("dx", "dgamma", "dbeta")
 
@@ -65,13 +64,15 @@ def judge_g1(record: TrainingRecord) -> Judgement:
 
 
 def judge_g1_in_history(record: HistoryRecord) -> Judgement:
-    """Gradients of the last of several batches."""
-    last = record.batches[-1]
-    exact, bound = record.last.differentiate(last.dy)
-    return judge_gradients(
-        record.played.gradients.get(), exact, bound, record.stage, last.x.shape, record.last.informative,
-        when=" of the last batch",
-    )  # fmt: skip
+    """Gradients of the third, the sixth, ... and the last of several batches."""
+    checks = []
+    for played, expected, batch in record.differentiated:
+        exact, bound = expected.differentiate(batch.dy)
+        checks.append(
+            judge_gradients(played.gradients.get(), exact, bound, record.stage, batch.x.shape, expected.informative,
+                            when=" of one of several batches")
+        )  # fmt: skip
+    return worst_of(*checks)
 
 
 def judge_g1_after_evaluation(record: EvaluationRecord) -> Judgement:
@@ -90,9 +91,8 @@ def judge_g2(record: EvaluationRecord) -> Judgement:
     exact, bound = record.expected_gradients
     gamma = record.expected_first.magnitudes.gamma
     checks = [judge_gradients(record.first.gradients.get(), exact, bound, record.stage, shape, gamma != 0)]
-    learned = usable(record.learned)
-    if learned is not None:
-        exact, bound = record.expected(learned).differentiate(record.batch.dy)
+    if record.expected_trained is not None:
+        exact, bound = record.expected_trained.differentiate(record.batch.dy)
         checks.append(
             judge_gradients(record.trained.gradients.get(), exact, bound, record.stage, shape, gamma != 0,
                             when=" after a training pass")

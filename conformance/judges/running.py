@@ -108,7 +108,7 @@ def judge_r8_in_memory(record: MemoryRecord) -> Judgement:
 
 def judge_r5(record: VariantsRecord) -> Judgement:
     """Momenta at both ends of [0, 1] and between, from the same buffers."""
-    stage, batch = record.stage, record.expected(record.others)
+    stage, batch = record.stage, record.expected_moved
     checks = []
     for momentum, played in record.moved:
         exact = update_buffers(begin_buffers(stage.terms, record.others), batch, momentum, record.others.batches or 0)
@@ -120,7 +120,7 @@ def judge_r5(record: VariantsRecord) -> Judgement:
 
 def judge_history(record: HistoryRecord) -> Judgement:
     """The buffers after several batches: each with the weight that momentum gives it, or the plain average."""
-    for played in (*record.passes, record.played):
+    for played in record.passes:
         played.forward.get()
     after = f"{len(record.batches)} batches"
-    return judge_buffers(record.played.after_forward.get(), record.expected[1], record.stage, after)
+    return judge_buffers(record.passes[-1].after_forward.get(), record.expected[1], record.stage, after)
