@@ -28,6 +28,7 @@ FORWARD: tuple[Clause, ...] = (
         status="active",
         needs=("batch_statistics",),
         diagnostic=True,
+        dtypes=WIDE,
     ),
     Clause(
         id="F3",
