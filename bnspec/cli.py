@@ -50,8 +50,9 @@ def _is_usage(error: Exception) -> bool:
     from bnspec.cases.case import AddressError
     from bnspec.engine.plan import UsageError
     from bnspec.layers.target import TargetError
+    from bnspec.selftest import UnknownLayer
 
-    return isinstance(error, TargetError | UsageError | AddressError | UnknownClause)
+    return isinstance(error, TargetError | UsageError | AddressError | UnknownClause | UnknownLayer)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,6 +88,15 @@ def build_parser() -> argparse.ArgumentParser:
     certify.add_argument("--json", metavar="FILE", help="write the certificate as JSON")
     certify.add_argument("-n", type=int, default=1, metavar="WORKERS", help="run in so many processes (default 1)")
     certify.set_defaults(run=_certify)
+
+    selftest = commands.add_parser(
+        "selftest", help="try the suite itself: every wrong layer of the museum, and every right one", epilog=EXIT_HELP
+    )
+    selftest.add_argument("layers", nargs="*", metavar="ID", help="layers of the museum (default: all)")
+    selftest.add_argument("--profile", default="smoke", help="smoke (default), standard or thorough")
+    selftest.add_argument("--seed", type=int, default=0, help="another seed draws other cases (default 0)")
+    selftest.add_argument("--fail-fast", action="store_true", help="leave a wrong layer at its first failure")
+    selftest.set_defaults(run=_selftest)
 
     spec = commands.add_parser("spec", help="print the specification, or one clause of it")
     spec.add_argument("clause", nargs="?", metavar="CLAUSE", help="an id, such as F3")
@@ -165,6 +175,21 @@ def _rerun(options: argparse.Namespace, request: Request, arguments: dict[str, A
             where = f" at {judged.where}" if judged.where else ""
             print(f"     {judged.quantity}: got {judged.got}, wanted {judged.wanted}{where}")
     return int(failed)
+
+
+def _selftest(options: argparse.Namespace) -> int:
+    from bnspec.engine.plan import Request, check_request
+    from bnspec.engine.threads import prefer_one_thread
+    from bnspec.selftest import run_selftest, select_layers
+
+    check_request(Request(profile=options.profile))
+    layers = select_layers(options.layers)
+    prefer_one_thread()
+
+    def tell(line: str) -> None:
+        print(line, flush=True)
+
+    return int(not run_selftest(layers, options.profile, options.seed, tell, fail_fast=options.fail_fast))
 
 
 def _print_spec(options: argparse.Namespace) -> int:

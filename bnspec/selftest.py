@@ -1,0 +1,112 @@
+"""The suite on trial: every wrong layer of the museum must be refused, and no right one.
+
+A run prints the kill matrix, wrong layer by clause, then who survived, who was refused by mistake, and the time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from bnspec.api import certify
+from bnspec.certificate.model import TargetReport
+from bnspec.layers.target import load_target
+from bnspec.mutants.record import Mutant, RightLayer
+from bnspec.mutants.table import MUTANTS, RIGHT_LAYERS
+from bnspec.spec.clauses import CLAUSES
+
+Layer = Mutant | RightLayer
+FAILED = ("fail", "crashed", "timed-out")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One layer of the museum before the suite, and what came of it."""
+
+    layer: Layer
+    report: TargetReport
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The clauses that refuse the layer."""
+        return tuple(clause.id for clause in self.report.clauses if clause.outcome in FAILED)
+
+    @property
+    def is_off(self) -> bool:
+        """A wrong layer was not refused, or a right one does not conform."""
+        wanted = "does not conform" if isinstance(self.layer, Mutant) else "conforms"
+        return self.report.verdict != wanted
+
+
+def try_layers(layers: Sequence[Layer], profile: str, seed: int, *, fail_fast: bool = False) -> Iterator[Trial]:
+    """Judge layers of the museum. SHOULD clauses decide where a wrong layer breaks nothing else."""
+    for layer in layers:
+        certificate = certify(
+            load_target(layer.target).obj,
+            dialect=layer.dialect,
+            profile=profile,
+            seed=seed,
+            strict=isinstance(layer, Mutant) and all(CLAUSES[clause].level == "SHOULD" for clause in layer.clauses),
+            fail_fast=fail_fast and isinstance(layer, Mutant),
+        )
+        yield Trial(layer, certificate.targets[0])
+
+
+class UnknownLayer(ValueError):
+    """The museum has no layer of this id; the message names close ones."""
+
+
+def select_layers(names: Collection[str]) -> list[Layer]:
+    """The layers of these ids, or all. Raises UnknownLayer."""
+    everything: dict[str, Layer] = {m.id: m for m in MUTANTS} | {layer.id: layer for layer in RIGHT_LAYERS}
+    for name in names:
+        if name not in everything:
+            close = get_close_matches(name, everything, n=3)
+            hint = f"did you mean {' or '.join(close)}?" if close else "`bnspec selftest` tries all"
+            raise UnknownLayer(f"the museum has no layer {name!r}: {hint}")
+    return [everything[name] for name in names] or list(everything.values())
+
+
+def run_selftest(
+    layers: Sequence[Layer], profile: str, seed: int, tell: Callable[[str], None], *, fail_fast: bool = False
+) -> bool:
+    """Tell the trials as they come, then the sum. True where no layer was off."""
+    began, trials, kills = time.perf_counter(), [], Counter[str]()
+    for trial in try_layers(layers, profile, seed, fail_fast=fail_fast):
+        trials.append(trial)
+        if isinstance(trial.layer, Mutant):
+            kills.update(trial.failed)
+        tell(render_trial(trial))
+    wrong = [trial for trial in trials if isinstance(trial.layer, Mutant)]
+    right = [trial for trial in trials if isinstance(trial.layer, RightLayer)]
+    survivors, alarms = ([t.layer.id for t in group if t.is_off] for group in (wrong, right))
+    tell("")
+    for line in render_kills(kills):
+        tell(line)
+    tell(f"survivors: {', '.join(survivors) or 'none'}")
+    tell(f"false alarms: {', '.join(alarms) or 'none'}")
+    tell(
+        f"{len(wrong) - len(survivors)} of {len(wrong)} wrong layers refused,"
+        f" {len(right) - len(alarms)} of {len(right)} right ones conform:"
+        f" {profile}, seed {seed}, {time.perf_counter() - began:.0f} s"
+    )
+    return not survivors and not alarms
+
+
+def render_trial(trial: Trial) -> str:
+    """A row of the kill matrix."""
+    clauses = " ".join(trial.failed) or "-"
+    kind = "wrong" if isinstance(trial.layer, Mutant) else "right"
+    mark = "OFF" if trial.is_off else "ok"
+    return f"{mark:3} {kind} {trial.layer.id:34} {trial.report.duration_s:6.1f} s  {clauses}"
+
+
+def render_kills(kills: Counter[str]) -> Iterator[str]:
+    """How many wrong layers each clause refuses, and which clauses refuse none."""
+    active = [clause for clause in CLAUSES.values() if clause.status != "planned"]
+    yield "refused by " + ", ".join(f"{clause.id} {kills[clause.id]}" for clause in active if kills[clause.id])
+    idle = [clause.id for clause in active if not kills[clause.id]]
+    yield f"clauses that refused nobody: {' '.join(idle) or 'none'}"
