@@ -54,8 +54,8 @@ class Plan:
             Block(experiment.name, dtype, device, index)
             for index in range(self.profile.blocks)
             for experiment in experiments().values()
-            if self.clauses & experiment.judges.keys()
             for dtype in self.dtypes
+            if any(CLAUSES[clause].covers(dtype) for clause in self.clauses & experiment.judges.keys())
             for device in self.devices
         ]
 
@@ -98,11 +98,13 @@ def make_plan(subject: Subject, request: Request) -> Plan:
         )
     devices, absent = _choose_devices(subject, request)
     selected = request.clauses or [c for c, clause in CLAUSES.items() if clause.status != "planned"]
-    clauses = frozenset(c for c in selected if subject.offers(*CLAUSES[c].needs) and _is_fed(subject, c))
-    if request.clauses and not clauses:
-        missing = ", ".join(a for a in CLAUSES[request.clauses[0]].needs if not subject.offers(a))
-        raise UsageError(f"the target has not what clause {request.clauses[0]} needs: {missing}")
     dtypes = request.dtypes or tuple(promised)
+    offered = frozenset(c for c in selected if subject.offers(*CLAUSES[c].needs) and _is_fed(subject, c))
+    clauses = frozenset(c for c in offered if any(map(CLAUSES[c].covers, dtypes)))
+    if request.clauses and not clauses:
+        first = CLAUSES[request.clauses[0]]
+        missing = [a for a in first.needs if not subject.offers(a)] or [" or ".join(first.dtypes)]
+        raise UsageError(f"the target has not what clause {first.id} needs: {', '.join(missing)}")
     return Plan(PROFILES[request.profile], request.seed, dtypes, devices, absent, clauses)
 
 

@@ -89,8 +89,8 @@ def _shrink_findings(
 def _judge_cells(
     clause: str, plan: Plan, results: list[BlockResult], *, complete: bool
 ) -> tuple[list[Cell], list[Cell]]:
-    cells = []
-    for dtype in plan.dtypes:
+    cells, dtypes = [], [dtype for dtype in plan.dtypes if CLAUSES[clause].covers(dtype)]
+    for dtype in dtypes:
         for device in plan.devices:
             tallies = [
                 result.tallies[clause]
@@ -98,7 +98,7 @@ def _judge_cells(
                 if clause in result.tallies and (result.block.dtype, result.block.device) == (dtype, device)
             ]
             cells.append(decide_cell(CLAUSES[clause], merge_tallies(tallies), dtype, device, plan.profile, complete))
-    absent = [Cell(dtype, kind, "not-run", 0, 0, None, None, None) for dtype in plan.dtypes for kind in plan.absent]
+    absent = [Cell(dtype, kind, "not-run", 0, 0, None, None, None) for dtype in dtypes for kind in plan.absent]
     return cells, absent
 
 
@@ -121,6 +121,8 @@ def say_why_unjudged(clause: str, subject: Subject, request: Request) -> tuple[O
     left_out = [ability for ability in missing if ability in request.without]
     if left_out:
         return "skip", f"left out: without {left_out[0]}"
+    if not missing and CLAUSES[clause].dtypes:
+        return "skip", f"judged in {' and '.join(CLAUSES[clause].dtypes)} alone"
     return "skip", f"the target does not offer {missing[0] if missing else 'what its experiment needs'}"
 
 

@@ -5,17 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-ABILITIES: dict[str, str] = {
+PROMISED: dict[str, str] = {
     "gradients": "a backward that gives the gradients by x, gamma and beta",
     "running_statistics": "running mean and variance that can be read and written",
     "evaluation": "a mode that normalises with the running statistics",
     "affine": "gamma and beta",
     "cumulative": "momentum=None, the plain average over the batches",
     "initial_state": "buffers of the layer's own, with initial values",
-    "positions": "batches of rank 3 or more, where a channel holds more than one value an example",
-    "batch_statistics": "training that normalises with the batch, which frozen layers do not",
     "gradient_subsets": "a choice of which of x, gamma and beta need a gradient",
 }
+FOLLOWING: dict[str, str] = {
+    "positions": "batches of rank 3 or more, where a channel holds more than one value an example",
+    "several_ranks": "batches of more than one rank",
+    "several_channels": "batches of more than one channel",
+    "free_eps": "an eps that can be chosen",
+    "full_weight": "a momentum that replaces the running statistics by those of the batch",
+    "batch_statistics": "training that normalises with the batch, which frozen layers do not",
+    "biased_normalisation": "training that normalises with the biased variance, so that K = m",
+}
+"""The abilities that nobody promises by name: they follow from other promises and from the dialect."""
+ABILITIES: dict[str, str] = PROMISED | FOLLOWING
 
 
 Momentum = float | Literal["free", "average", "absent"]

@@ -12,6 +12,8 @@ Status = Literal["active", "planned", "provisional", "disputed"]
 RARE = (2, 16, 128)
 COSTLY = (1, 8, 64)
 THOROUGH_ONLY = (0, 0, 4)
+SHORT = (4, 32, 256)
+"""Of experiments with six or eight drawn cases a block."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Clause:
     `needs` names the abilities (see `bnspec.layers.promises`) without which the clause says nothing; `informative` is
     the number of informative cases that a cell (one dtype on one device) must reach in the profiles smoke, standard
     and thorough; `bound` says what decides, with the chapters of `docs/bounds.md`; a `diagnostic` clause follows from
-    others within the propagated bound and explains a failure.
+    others within the propagated bound and explains a failure; `dtypes` are those that it is judged in, () for all.
     """
 
     id: str
@@ -35,7 +37,11 @@ class Clause:
     needs: tuple[str, ...] = ()
     informative: tuple[int, int, int] = (8, 64, 512)
     diagnostic: bool = False
+    dtypes: tuple[str, ...] = ()
 
     @property
     def family(self) -> str:
         return self.id[0]
+
+    def covers(self, dtype: str) -> bool:
+        return not self.dtypes or dtype in self.dtypes

@@ -10,6 +10,7 @@ from bnspec.layers.protocol import State
 from ..acting import Attempt
 from ..compare import VACUOUS, Judgement, compare, compare_bits, differs, worst_of
 from ..experiments.evaluation import EvaluationRecord
+from ..experiments.exchanges import ExchangesRecord
 from .forward import judge_output
 
 
@@ -79,3 +80,27 @@ def judge_e4(record: EvaluationRecord) -> Judgement:
         ]
         checks.append(differs(f"number of batches after {when}", state.batches, loaded.batches))
     return worst_of(*checks)
+
+
+def judge_e6(record: ExchangesRecord) -> Judgement:
+    """After one batch of weight 1, its evaluation is the training output with v replaced by the stored variance."""
+    if record.learned is None:
+        return VACUOUS
+    record.learned.trained.forward.get()
+    shape = record.batch.x.shape
+    return judge_output(record.learned.evaluated, record.expected_learned, shape, "y of the batch just learned")
+
+
+def judge_e7(record: ExchangesRecord) -> Judgement:
+    """(rv + d, eps - d) gives the output of (rv, eps)."""
+    if record.exchanged is None:
+        return VACUOUS
+    shape = record.batch.x.shape
+    one, other = (each.played.y.get() for each in record.exchanged)
+    if one.shape != shape:
+        return VACUOUS
+    if other.shape != shape:
+        return differs("shape of y", other.shape, shape)
+    a, expected = record.stage.terms.arithmetic, [record.expect(each) for each in record.exchanged]
+    return compare("y at rv + d and eps - d", channel_major(other), a.array(channel_major(one)),
+                   expected[0].e_y + expected[1].e_y, a, informative=expected[0].magnitudes.gamma != 0)  # fmt: skip

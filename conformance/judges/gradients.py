@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bnspec.cases.layouts import channel_major
 from bnspec.layers.protocol import ALL, Grad, Gradients
 from bnspec.spec.bounds import GradientError
 from bnspec.spec.equations import Cotangents
+from bnspec.spec.precision import Number
+from bnspec.spec.truncation import bound_truncation
 
 from ..acting import Stage
 from ..compare import VACUOUS, Judgement, compare, compare_bits, differs, worst_of
+from ..experiments.differences import DifferencesRecord, Neighbour
 from ..experiments.evaluation import EvaluationRecord
 from ..experiments.gradients import GradientRecord
 from ..experiments.history import HistoryRecord
 from ..experiments.training import TrainingRecord
+from ..experiments.weights import WeightsPass, WeightsRecord, upstream_of
 from .evaluation import usable
 
 NAMES = ("dx", "dgamma", "dbeta")
@@ -138,3 +143,75 @@ def judge_g7(record: GradientRecord) -> Judgement:
 
 def _name(grad: Grad) -> str:
     return "only " + " and ".join(name for name in ("x", "gamma", "beta") if getattr(grad, name))
+
+
+def judge_g11(record: WeightsRecord) -> Judgement:
+    """inner(W_j, dL/dW_j) = gamma d_gamma delta, and c times dL/dW at (c W, c^2 eps) is that at (W, eps)."""
+    plain, a = record.plain, record.stage.terms.arithmetic
+    found = _differentiate_weights(record, plain)
+    if found is None:
+        return VACUOUS
+    expected, (exact, error) = plain.expected, plain.gradients
+    by_rows = [a.array(plain.weights[:, d]) * column for d, column in enumerate(found)]
+    telling = expected.informative & (expected.magnitudes.gamma != 0)
+    rstd = expected.forward.rstd
+    wanted = expected.gamma * exact.gamma * a.array(np.asarray(expected.eps)) * rstd * rstd
+    bound = (np.abs(expected.x) * error.x).sum(axis=1)
+    cancelling = np.abs(expected.x * a.float64(exact.x)).sum(axis=1)
+    checks = [compare("inner(W, dL/dW)", sum(by_rows[1:], by_rows[0]), wanted, bound, a,
+                      informative=telling & (bound <= 0.1 * cancelling), axes=("channel",))]  # fmt: skip
+    scaled = record.scaled
+    other = None if scaled is None else _differentiate_weights(record, scaled)
+    if scaled is not None and other is not None:
+        both = error.x + record.c * scaled.gradients[1].x
+        for d, (one, two) in enumerate(zip(found, other, strict=True)):
+            limit = (np.abs(record.inputs[d]) * both).sum(axis=1)
+            checks.append(
+                compare(f"c dL/dW at (c W, c^2 eps), input {d}", two * record.c, one, limit, a, informative=telling,
+                        axes=("channel",))
+            )  # fmt: skip
+    return worst_of(*checks)
+
+
+def _differentiate_weights(record: WeightsRecord, passed: WeightsPass) -> list[Number] | None:
+    """dL/dW, a column (C,) an input, from the layer's own dz in the exact arithmetic."""
+    dz, a = upstream_of(passed), record.stage.terms.arithmetic
+    return None if dz is None else [(a.array(dz) * a.array(row)).sum(axis=1) for row in record.inputs]
+
+
+def judge_g12(record: DifferencesRecord) -> Judgement:
+    """2 sum dx step = L(x + step) - L(x - step), d_gamma and d_beta = L one further - L, for L = sum g y."""
+    shape, base = record.base.x.shape, record.base
+    a, error, affine = record.stage.terms.arithmetic, record.gradient_error, base.expected.magnitudes
+    gradients = base.played.gradients.get()
+    around = [each for each in (base, record.ahead, record.behind, record.gamma, record.beta) if each is not None]
+    if any(each.played.y.get().shape != shape for each in around) or gradients.x is None or gradients.x.shape != shape:
+        return VACUOUS
+    dy = channel_major(record.dy)
+    k, var = base.expected.k, a.float64(base.expected.forward.var)
+    off = np.zeros(len(dy)) if k is None else bound_truncation(
+        record.step, dy.astype(np.float64), affine.gamma, var, base.expected.eps, k
+    )  # fmt: skip
+    along = (a.array(channel_major(gradients.x)) * a.array(record.step)).sum(axis=1)
+    e_along = (np.abs(record.step) * error.x).sum(axis=1)
+    checks = [_judge_difference("2 sum dx step", along + along, 2 * e_along + off, record.ahead, record.behind, record)]
+    for name, got, limit, neighbour in (
+        ("dgamma", gradients.gamma, error.gamma, record.gamma),
+        ("dbeta", gradients.beta, error.beta, record.beta),
+    ):
+        if neighbour is not None and got is not None and got.size == len(dy):
+            checks.append(_judge_difference(name, a.array(got.reshape(-1)), limit, neighbour, base, record))
+    return worst_of(*checks)
+
+
+def _judge_difference(
+    name: str, gradient: Number, bound: NDArray[np.float64], one: Neighbour, other: Neighbour, record: DifferencesRecord
+) -> Judgement:
+    """A derivative within `bound` against a difference of the layer's own L; useful where a hundredth would show."""
+    a, dy = record.stage.terms.arithmetic, channel_major(record.dy)
+    loss = [(a.array(channel_major(each.played.y.get())) * a.array(dy)).sum(axis=1) for each in (one, other)]
+    wanted = loss[0] - loss[1]
+    bound = bound + (np.abs(dy) * (one.expected.e_y + other.expected.e_y)).sum(axis=1)
+    telling = bound <= 0.01 * np.abs(a.float64(wanted))
+    return compare(f"{name}, beside the difference of the outputs,", gradient, wanted, bound, a, informative=telling,
+                   axes=("channel",))  # fmt: skip
