@@ -76,9 +76,7 @@ def compare(
         return Judgement(ratio, useful, quantity)
     place = ", ".join(f"{axis} {int(i)}" for axis, i in zip(axes, worst, strict=False))
     got, wanted = (float(arithmetic.float64(arithmetic.array(each))[worst]) for each in (observed, exact))
-    return Judgement(
-        ratio, True, quantity, repr(got), f"{wanted!r} within {float(bound[worst]):.3g}", place
-    )
+    return Judgement(ratio, True, quantity, repr(got), f"{wanted!r} within {float(bound[worst]):.3g}", place)
 
 
 def compare_bits(quantity: str, observed: Array | None, wanted: Array | None) -> Judgement:

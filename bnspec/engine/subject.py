@@ -68,7 +68,7 @@ class Subject:
 
     @property
     def replacing_momentum(self) -> float | None:
-        """The momentum at which a batch has the weight 1, where there is one (`full_weight`); None averages one batch."""
+        """The momentum at which a batch has the weight 1, where one has (`full_weight`); None averages one batch."""
         return pick_momentum(self.promises, 1.0 if self.dialect.momentum_weighs == "new" else 0.0)
 
     @property

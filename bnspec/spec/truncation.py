@@ -1,4 +1,4 @@
-"""How far a central difference of a training pass may be from its derivative. Derivation: `docs/bounds.md`, relations."""
+"""How far a central difference of a training pass may be from its derivative (`docs/bounds.md`, relations)."""
 
 from __future__ import annotations
 

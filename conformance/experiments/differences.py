@@ -73,11 +73,10 @@ def act_differences(stage: Stage) -> DifferencesRecord:
         )
 
     base = train(x, start, ALL, batch.dy)
-    more = [
-        None if values is None else train(x, replace(start, **{name: values + 1}))
-        for name, values in (("gamma", start.gamma), ("beta", start.beta))
-    ]
-    return DifferencesRecord(stage, batch.dy, step, base, train(x + step, start), train(x - step, start), *more)
+    ahead, behind = train(x + step, start), train(x - step, start)
+    gamma = None if start.gamma is None else train(x, replace(start, gamma=start.gamma + 1))
+    beta = None if start.beta is None else train(x, replace(start, beta=start.beta + 1))
+    return DifferencesRecord(stage, batch.dy, step, base, ahead, behind, gamma, beta)
 
 
 def _take_step(stage: Stage, x: Floats) -> tuple[Floats, Floats]:

@@ -1,4 +1,4 @@
-"""Evaluations that must agree with something else: with the training batch just learned, or with another variance and eps."""
+"""Evaluations that must agree with others: with the training just learned, or with another variance and eps."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class ExchangesRecord:
-    """`learned` is None where no momentum gives the weight 1, `exchanged` where eps is fixed; it holds two of one sum."""
+    """`learned` is None where no momentum gives the weight 1, `exchanged`, two with one sum, where eps is fixed."""
 
     stage: Stage
     batch: Batch

@@ -26,7 +26,7 @@ Places = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Twin:
-    """A pass over the base's values in other places: channel `channels[i]` of it holds channel `sources[i]` of the base.
+    """A pass over the base's values in other places: its channel `channels[i]` holds the base's channel `sources[i]`.
 
     `order` (C, m) says which value of its source stands at each place; None where they stand as they were.
     """
@@ -123,8 +123,8 @@ def act_relations(stage: Stage) -> RelationsRecord:
     several, everywhere = case.channels > 1, np.arange(case.channels)
     base, again = (scene.train(layer, x, dy) for _ in range(2))
     order = np.argsort(random.rand(*x.shape), axis=1)
-    moved = (np.take_along_axis(values, order, axis=1) for values in (x, dy))
-    permuted = Twin(scene.train(layer, *moved), case.shape, everywhere, everywhere, order)
+    moved = [np.take_along_axis(values, order, axis=1) for values in (x, dy)]
+    permuted = Twin(scene.train(layer, moved[0], moved[1]), case.shape, everywhere, everywhere, order)
     doubled = None
     if subject.offers("biased_normalisation"):
         twice = (2 * case.shape[0], *case.shape[1:])

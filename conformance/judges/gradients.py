@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnspec.cases.layouts import channel_major
-from bnspec.layers.protocol import ALL, Grad, Gradients
+from bnspec.layers.protocol import ALL, Array, Grad, Gradients
 from bnspec.spec.bounds import GradientError
 from bnspec.spec.equations import Cotangents
 from bnspec.spec.precision import Number
@@ -156,8 +156,7 @@ def judge_g11(record: WeightsRecord) -> Judgement:
     telling = expected.informative & (expected.magnitudes.gamma != 0)
     rstd = expected.forward.rstd
     wanted = expected.gamma * exact.gamma * a.array(np.asarray(expected.eps)) * rstd * rstd
-    bound = (np.abs(expected.x) * error.x).sum(axis=1)
-    cancelling = np.abs(expected.x * a.float64(exact.x)).sum(axis=1)
+    bound, cancelling = (_weigh(expected.x, each) for each in (error.x, np.abs(a.float64(exact.x))))
     checks = [compare("inner(W, dL/dW)", sum(by_rows[1:], by_rows[0]), wanted, bound, a,
                       informative=telling & (bound <= 0.1 * cancelling), axes=("channel",))]  # fmt: skip
     scaled = record.scaled
@@ -165,12 +164,17 @@ def judge_g11(record: WeightsRecord) -> Judgement:
     if scaled is not None and other is not None:
         both = error.x + record.c * scaled.gradients[1].x
         for d, (one, two) in enumerate(zip(found, other, strict=True)):
-            limit = (np.abs(record.inputs[d]) * both).sum(axis=1)
             checks.append(
-                compare(f"c dL/dW at (c W, c^2 eps), input {d}", two * record.c, one, limit, a, informative=telling,
-                        axes=("channel",))
+                compare(f"c dL/dW at (c W, c^2 eps), input {d}", two * record.c, one, _weigh(record.inputs[d], both), a,
+                        informative=telling, axes=("channel",))
             )  # fmt: skip
     return worst_of(*checks)
+
+
+def _weigh(values: Array, bound: NDArray[np.float64]) -> NDArray[np.float64]:
+    """sum |values| bound, a channel: what errors within the bound may add up to; no number where it is unbounded."""
+    with np.errstate(all="ignore"):
+        return np.asarray((np.abs(values) * bound).sum(axis=1))
 
 
 def _differentiate_weights(record: WeightsRecord, passed: WeightsPass) -> list[Number] | None:
@@ -182,19 +186,17 @@ def _differentiate_weights(record: WeightsRecord, passed: WeightsPass) -> list[N
 def judge_g12(record: DifferencesRecord) -> Judgement:
     """2 sum dx step = L(x + step) - L(x - step), d_gamma and d_beta = L one further - L, for L = sum g y."""
     shape, base = record.base.x.shape, record.base
-    a, error, affine = record.stage.terms.arithmetic, record.gradient_error, base.expected.magnitudes
+    a, error = record.stage.terms.arithmetic, record.gradient_error
     gradients = base.played.gradients.get()
     around = [each for each in (base, record.ahead, record.behind, record.gamma, record.beta) if each is not None]
     if any(each.played.y.get().shape != shape for each in around) or gradients.x is None or gradients.x.shape != shape:
         return VACUOUS
-    dy = channel_major(record.dy)
-    k, var = base.expected.k, a.float64(base.expected.forward.var)
-    off = np.zeros(len(dy)) if k is None else bound_truncation(
-        record.step, dy.astype(np.float64), affine.gamma, var, base.expected.eps, k
-    )  # fmt: skip
+    dy, k, eps = channel_major(record.dy), base.expected.k, base.expected.eps
+    gamma, var = base.expected.magnitudes.gamma, a.float64(base.expected.forward.var)
+    off = 0.0 if k is None else bound_truncation(record.step, dy.astype(np.float64), gamma, var, eps, k)
     along = (a.array(channel_major(gradients.x)) * a.array(record.step)).sum(axis=1)
-    e_along = (np.abs(record.step) * error.x).sum(axis=1)
-    checks = [_judge_difference("2 sum dx step", along + along, 2 * e_along + off, record.ahead, record.behind, record)]
+    limit = 2 * _weigh(record.step, error.x) + off
+    checks = [_judge_difference("2 sum dx step", along + along, limit, record.ahead, record.behind, record)]
     for name, got, limit, neighbour in (
         ("dgamma", gradients.gamma, error.gamma, record.gamma),
         ("dbeta", gradients.beta, error.beta, record.beta),
@@ -211,7 +213,7 @@ def _judge_difference(
     a, dy = record.stage.terms.arithmetic, channel_major(record.dy)
     loss = [(a.array(channel_major(each.played.y.get())) * a.array(dy)).sum(axis=1) for each in (one, other)]
     wanted = loss[0] - loss[1]
-    bound = bound + (np.abs(dy) * (one.expected.e_y + other.expected.e_y)).sum(axis=1)
+    bound = bound + _weigh(dy, one.expected.e_y + other.expected.e_y)
     telling = bound <= 0.01 * np.abs(a.float64(wanted))
     return compare(f"{name}, beside the difference of the outputs,", gradient, wanted, bound, a, informative=telling,
                    axes=("channel",))  # fmt: skip

@@ -67,8 +67,8 @@ EVALUATION: tuple[Clause, ...] = (
         " the training output with v replaced by the stored variance.",
         why="With a = 1 R2 makes rm = mu and rv = b s2; put them into E1.",
         source="from R2 and E1; soumith/cudnn.torch#109, chainer/chainer#4505",
-        bound="e_y of chapter \"output\" at mean mu and variance b s2, with e_rm and e_rv of R2 at a = 1 for e_mu and e_v;"
-        ' chapter "relations"',
+        bound='e_y of chapter "output" at mu and b s2, with e_rm and e_rv of R2 at a = 1 for e_mu and e_v; chapter'
+        ' "relations"',
         status="active",
         needs=("evaluation", "running_statistics", "full_weight"),
         informative=SHORT,

@@ -122,7 +122,7 @@ GRADIENTS: tuple[Clause, ...] = (
         id="G11",
         title="gradient by the weights before the layer",
         statement="For z = W x normalised over the batch and c > 0: inner(W_j, dL/dW_j) = gamma d_gamma delta for row"
-        " j, and dL/dW at (c W, c^2 eps) is 1/c of that at (W, eps).",
+        " j; and, for the same g, dL/dW at (c W, c^2 eps) is 1/c of that at (W, eps).",
         why="inner(W_j, dL/dW_j) = sum dz z = sum dz (mu + xh/r) = gamma d_gamma delta by G3. By F3 the loss at (c W,"
         " c^2 eps) is that at (W, eps): differentiate by W. For c < 0 the sign of xh turns, and the loss with it.",
         source="Ioffe & Szegedy 2015, section 3.3; the first notes of this project: allows for suboptimal"
@@ -136,8 +136,8 @@ GRADIENTS: tuple[Clause, ...] = (
     Clause(
         id="G12",
         title="agrees with differences of its own forward",
-        statement="In float64, for L = sum g y of a training pass and an exact step p per channel: L(x + p) - L(x - p) ="
-        " 2 sum dx p; and L at gamma + 1 (at beta + 1) less L is d_gamma (d_beta).",
+        statement="In float64, for L = sum g y of a training pass and an exact step p per channel: L(x + p) - L(x - p)"
+        " = 2 sum dx p; and L at gamma + 1 (at beta + 1) less L is d_gamma (d_beta).",
         why="A central difference is twice the derivative along p up to max |L'''|/3, L''' the third one along p, and L"
         " is linear in gamma and beta. No formula of the specification enters what is compared: it is the layer's own"
         " forward.",
