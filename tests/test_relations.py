@@ -65,8 +65,10 @@ RIGHT = {**TARGETS, **{layer.target: layer.dialect for layer in RIGHT_LAYERS}}
 
 @pytest.mark.parametrize("target", RIGHT)
 def test_right_layers_keep_every_relation(target: str) -> None:
+    """Those of users in both dtypes at each seed, those of the museum in turn."""
     for seed in range(5):
-        report = judge(target, dialect=RIGHT[target], seed=seed)
+        dtypes = [] if target in TARGETS else [("float64", "float32")[seed % 2]]
+        report = judge(target, dialect=RIGHT[target], seed=seed, dtypes=dtypes)
         assert report.verdict == "conforms", report
         assert set(outcomes(report).values()) <= {"pass", "skip"}
 
@@ -105,21 +107,21 @@ def test_f12_refuses_what_rounding_bounds_allow() -> None:
 @pytest.mark.parametrize(
     ("options", "skipped"),
     [
-        ({}, set()),
-        ({"arguments": {"eps": 0.01}}, {"E7"}),
-        ({"arguments": {"momentum": 0.3}}, {"E6"}),
-        ({"arguments": {"momentum": None}}, set()),
-        ({"dtypes": ["float32"]}, {"G12"}),
-        ({"without": ["gradients"]}, {"G11", "G12"}),
-        ({"without": ["affine"]}, set()),
-        ({"without": ["running_statistics"]}, {"E6", "E7"}),
+        ({}, []),
+        ({"arguments": {"eps": 0.01}}, ["E7"]),
+        ({"arguments": {"momentum": 0.3}}, ["E6"]),
+        ({"arguments": {"momentum": None}}, []),
+        ({"dtypes": ["float32"]}, ["G12"]),
+        ({"without": ["gradients"]}, ["G11", "G12"]),
+        ({"without": ["affine"]}, []),
+        ({"without": ["running_statistics"]}, ["E6", "E7"]),
     ],
     ids=str,
 )
-def test_what_has_no_meaning_is_skipped(options: dict[str, Any], skipped: set[str]) -> None:
+def test_what_has_no_meaning_is_skipped(options: dict[str, Any], skipped: list[str]) -> None:
     report = judge(torch.nn.BatchNorm1d, **options)
     assert report.verdict == "conforms"
-    assert {clause for clause, outcome in outcomes(report).items() if outcome == "skip"} == skipped
+    assert [clause for clause, outcome in outcomes(report).items() if outcome == "skip"] == skipped
 
 
 def test_one_rank_one_channel_and_the_unbiased_variance_are_no_failures() -> None:

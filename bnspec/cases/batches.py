@@ -40,10 +40,13 @@ def make_batch(case: Case, stream: str = "batch", *, shape: tuple[int, ...] | No
     )
 
 
-def make_state(case: Case, stream: str = "state", *, batches: int | None = None) -> State:
-    """Parameters and buffers away from their defaults, at the scale of the case's batch."""
+def make_state(
+    case: Case, stream: str = "state", *, batches: int | None = None, x: NDArray[np.float64] | None = None
+) -> State:
+    """Parameters and buffers away from their defaults, at the scale of the case's batch, or of x (C, m)."""
     dtype = as_dtype(case.dtype)
-    x = FILLS[case.fill](case.random("batch"), case.channels, case.count, case.eps, format_of(case.dtype))
+    if x is None:
+        x = FILLS[case.fill](case.random("batch"), case.channels, case.count, case.eps, format_of(case.dtype))
     p = fill_parameters(case.random(stream), x)
     # A plain average can be told its count by a layer that has a counter alone: it starts anew.
     start = case.seed % 101 if case.seed % 2 and case.momentum is not None else 0

@@ -60,8 +60,8 @@ class WeightsRecord:
 def act_weights(stage: Stage) -> WeightsRecord:
     """Train on z = W u, then on c z by a layer made with c^2 eps.
 
-    W and u are small whole numbers, the rows of W times a power of two that brings z to the scale of sqrt(eps) or away
-    from it, so that z has at most six bits.
+    W and u are small whole numbers, so that z has at most six bits, the rows of W times a power of two: some bring z
+    near sqrt(eps), some near one, where gradients are claimed at the ends of the range of eps too.
     """
     case = stage.case
     random = case.random("weights")
@@ -69,9 +69,10 @@ def act_weights(stage: Stage) -> WeightsRecord:
     inputs[0], inputs[1, 0], inputs[1, -1] = 1.0, 1.0, -1.0  # a row of W that reads the second input is no constant
     weights = random.randint(-3, 4, (case.channels, FEATURES)).astype(np.float64)
     weights[:, 1] = random.choice([-2.0, -1.0, 1.0, 2.0], case.channels)
-    weights = weights * power_below(np.sqrt(case.eps)) * 2.0 ** random.randint(-2, 4, (case.channels, 1))
+    scale = np.where(random.rand(case.channels, 1) < 0.7, power_below(np.sqrt(case.eps)), 1.0)
+    weights = weights * scale * 2.0 ** random.randint(-2, 4, (case.channels, 1))
     z = (weights[:, :, None] * inputs[None]).sum(axis=1)
-    start, dy = keep_offered(stage, make_state(case)), make_batch(case).dy
+    start, dy = keep_offered(stage, make_state(case, x=z)), make_batch(case).dy
 
     def train(c: float) -> WeightsPass:
         eps = c * c * case.eps
