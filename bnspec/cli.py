@@ -220,6 +220,7 @@ def _print_clause(name: str) -> None:
         "level": f"{clause.level}: {LEVELS[clause.level]}{diagnostic}",
         "status": clause.status + (": not yet checked" if clause.status == "planned" else ""),
         "needs": ", ".join(clause.needs) or "nothing beyond a training forward",
+        "dtypes": " and ".join(clause.dtypes) or "all that the target promises",
         "informative": "at least {} cases at smoke, {} at standard, {} at thorough, per dtype and device".format(
             *clause.informative
         ),

@@ -42,7 +42,7 @@ VACUOUS = Judgement(None, informative=False)
 
 def compare(
     quantity: str,
-    observed: Array | None,
+    observed: Array | Number | None,
     exact: Number,
     bound: Floats,
     arithmetic: Arithmetic,
@@ -52,6 +52,7 @@ def compare(
 ) -> Judgement:
     """Judge `observed` against `exact` (of `arithmetic`) within `bound`; elements whose bound is infinite are left out.
 
+    `observed` is an array of any dtype, or what was formed of such arrays in `arithmetic`.
     `informative` tells, channel by channel or at once, where a wrong layer would show; it may be an array (C,).
     """
     shape = np.shape(bound)
@@ -74,10 +75,8 @@ def compare(
     if ratio <= 1.0:
         return Judgement(ratio, useful, quantity)
     place = ", ".join(f"{axis} {int(i)}" for axis, i in zip(axes, worst, strict=False))
-    wanted = float(arithmetic.float64(exact)[worst])
-    return Judgement(
-        ratio, True, quantity, f"{float(observed[worst])!r}", f"{wanted!r} within {float(bound[worst]):.3g}", place
-    )
+    got, wanted = (float(arithmetic.float64(arithmetic.array(each))[worst]) for each in (observed, exact))
+    return Judgement(ratio, True, quantity, repr(got), f"{wanted!r} within {float(bound[worst]):.3g}", place)
 
 
 def compare_bits(quantity: str, observed: Array | None, wanted: Array | None) -> Judgement:

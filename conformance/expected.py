@@ -146,6 +146,17 @@ def expect_evaluation(terms: Terms, x: Array, state: State, eps: float) -> Expec
         return _assemble(terms, flat, forward, gamma, beta, e, eps, None, None)
 
 
+def expect_learned(terms: Terms, x: Array, state: State, learned: ExpectedBuffers, eps: float) -> ExpectedPass:
+    """An evaluation of x (N, C, ...) by running statistics that the subject computed within the bounds of `learned`."""
+    a, flat, r = terms.arithmetic, channel_major(x), terms.rounding
+    eps = keep_constant(terms.dialect, eps)
+    gamma, beta = _parameters(state, len(flat), a)
+    with np.errstate(all="ignore"):
+        forward = normalise(a.array(flat), gamma, beta, learned.mean, learned.var, a.array(np.asarray(eps)), a)
+        e = bound_statistics(learned.e_mean, learned.e_var, a.float64(learned.var), 1.0, eps, r)
+        return _assemble(terms, flat, forward, gamma, beta, e, eps, None, None)
+
+
 def begin_buffers(terms: Terms, state: State) -> ExpectedBuffers:
     """The running statistics as they were loaded: exact."""
     if state.running_mean is None or state.running_var is None:

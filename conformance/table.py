@@ -11,14 +11,18 @@ from bnspec.spec.formats import PRECISIONS
 
 from .acting import Stage
 from .compare import Judgement
+from .experiments.differences import act_differences
 from .experiments.evaluation import act_evaluation
+from .experiments.exchanges import act_exchanges
 from .experiments.gradients import act_gradients
 from .experiments.history import act_history
 from .experiments.jacobian import act_jacobian
 from .experiments.memory import act_memory
+from .experiments.relations import act_relations
 from .experiments.training import act_training
 from .experiments.variants import act_variants
-from .judges import consequences, coverage, evaluation, forward, gradients, running
+from .experiments.weights import act_weights
+from .judges import consequences, coverage, differences, evaluation, forward, gradients, relations, running
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,11 @@ def _layout_literals() -> tuple[Case, ...]:
         for seed, (x, dy) in enumerate(zip(names, ("contiguous", *names[:-2], "channels_last"), strict=True))
         if len(shape) > 2 or not any(name.startswith("channels_last") for name in (x, dy))
     )
+
+
+def _small_literals(experiment: str) -> tuple[Case, ...]:
+    """Few channels and few values: one or two of each rank."""
+    return tuple(case for case in _literals(experiment) if case.channels <= 4 and 2 < case.count <= 40)
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -293,6 +302,48 @@ EXPERIMENTS: dict[str, Experiment] = {
             ),
         ),
         Experiment("memory", act_memory, {"R8": running.judge_r8_in_memory}, cases=3, longest=70),
+        Experiment(
+            "relations",
+            act_relations,
+            {
+                "F3": relations.judge_f3,
+                "F4": relations.judge_f4,
+                "F5": relations.judge_f5,
+                "F6": relations.judge_f6,
+                "F9": relations.judge_f9,
+                "F12": relations.judge_f12,
+            },
+            cases=8,
+            longest=70,
+            literal=tuple(case for case in _literals("relations") if case.count <= 70),
+        ),
+        Experiment(
+            "exchanges",
+            act_exchanges,
+            {"E6": evaluation.judge_e6, "E7": evaluation.judge_e7},
+            needs=("evaluation", "running_statistics"),
+            cases=6,
+            longest=70,
+            literal=_small_literals("exchanges"),
+        ),
+        Experiment(
+            "weights",
+            act_weights,
+            {"G11": differences.judge_g11},
+            needs=("gradients",),
+            cases=6,
+            longest=70,
+            literal=_small_literals("weights"),
+        ),
+        Experiment(
+            "differences",
+            act_differences,
+            {"G12": differences.judge_g12},
+            needs=("gradients",),
+            cases=6,
+            longest=70,
+            literal=_small_literals("differences"),
+        ),
     )
 }
 

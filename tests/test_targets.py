@@ -18,7 +18,7 @@ import torch.nn.functional as F  # noqa: N812  (the name that torch's own docume
 from torch import nn
 
 from bnspec.layers.implementation import resolve
-from bnspec.layers.promises import ABILITIES
+from bnspec.layers.promises import PROMISED
 from bnspec.layers.protocol import Array, Structure, SubjectError
 from bnspec.layers.target import TargetError, load_target, parse_arguments
 
@@ -216,7 +216,7 @@ def test_an_argument_that_cannot_be_read_says_how_to_write_it(pairs: list[str], 
 
 
 # ---- promises
-TORCH_ABILITIES = frozenset(ABILITIES) - {"positions", "batch_statistics"}
+TORCH_ABILITIES = frozenset(PROMISED)
 FUNCTION_ABILITIES = TORCH_ABILITIES - {"initial_state", "cumulative"}
 
 

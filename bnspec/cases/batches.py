@@ -25,10 +25,15 @@ class Batch:
     dy: Array
 
 
+def dtype_of(case: Case) -> np.dtype[Any]:
+    """The NumPy dtype of x and its gradients."""
+    return as_dtype(case.precision.storage.name)
+
+
 def make_batch(case: Case, stream: str = "batch", *, shape: tuple[int, ...] | None = None) -> Batch:
     """The batch of a case. Another `stream` gives another batch of the same kind; `shape` another size of it."""
     shape = shape or case.shape
-    random, dtype = case.random(stream), as_dtype(case.precision.storage.name)
+    random, dtype = case.random(stream), dtype_of(case)
     channels, count = shape[1], int(np.prod(shape)) // shape[1]
     if case.values and stream == "batch":
         x = np.resize(np.array(case.values, dtype=np.float64), (channels, count))
@@ -46,10 +51,13 @@ def make_batch(case: Case, stream: str = "batch", *, shape: tuple[int, ...] | No
     )
 
 
-def make_state(case: Case, stream: str = "state", *, batches: int | None = None) -> State:
-    """Parameters and buffers away from their defaults, at the scale of the case's batch."""
+def make_state(
+    case: Case, stream: str = "state", *, batches: int | None = None, x: NDArray[np.float64] | None = None
+) -> State:
+    """Parameters and buffers away from their defaults, at the scale of the case's batch, or of x (C, m)."""
     dtype = as_dtype(case.precision.parameters.name)
-    x = _fill_batch(case)
+    if x is None:
+        x = _fill_batch(case)
     p = fill_parameters(case.random(stream), x)
     # A plain average can be told its count by a layer that has a counter alone: it starts anew.
     start = case.seed % 101 if case.seed % 2 and case.momentum is not None else 0

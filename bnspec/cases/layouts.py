@@ -82,8 +82,8 @@ SAME_IN_ALL_CHANNELS = "expanded"
 
 
 def lay_out(a: Array, layout: str) -> Array:
-    """The same values under another layout; contiguous where an axis has length one or none."""
-    if min(a.shape) < 2:
+    """The same values under another layout; contiguous where it cannot hold them, or an axis has length one or none."""
+    if min(a.shape) < 2 or (layout == SAME_IN_ALL_CHANNELS and (a != a[:, :1]).any()):
         return _contiguous(a)
     return LAYOUTS[layout](a)
 

@@ -17,6 +17,7 @@ from bnspec.cases.case import Case
 from bnspec.cases.strategies import draw_cases
 from bnspec.engine.judging import Finding, experiments, find, judge_case
 from bnspec.engine.subject import Subject
+from bnspec.spec.clauses import CLAUSES
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
 
 def run_block(subject: Subject, block: Block, seed: int, clauses: Collection[str]) -> BlockResult:
     """Judge every case of a block; nothing is shrunk here. Raises only where the suite itself is at fault."""
-    result = BlockResult(block, {c: Tally() for c in experiments()[block.experiment].judges if c in clauses})
+    fed = experiments()[block.experiment].judges
+    result = BlockResult(block, {c: Tally() for c in fed if c in clauses and CLAUSES[c].speaks_of(block.dtype)})
     seen: set[str] = set()
 
     def execute(case: Case) -> None:

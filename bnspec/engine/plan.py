@@ -57,9 +57,9 @@ class Plan:
             Block(experiment.name, dtype, device, index)
             for index in range(self.profile.blocks)
             for experiment in experiments().values()
-            if self.clauses & experiment.judges.keys()
             for dtype in self.dtypes
             if experiment.acts_in(dtype)
+            if any(CLAUSES[clause].speaks_of(dtype) for clause in self.clauses & experiment.judges.keys())
             for device in self.devices
         ]
 

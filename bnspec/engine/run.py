@@ -89,8 +89,7 @@ def _shrink_findings(
 def _judge_cells(
     clause: str, plan: Plan, results: list[BlockResult], *, complete: bool
 ) -> tuple[list[Cell], list[Cell]]:
-    cells = []
-    dtypes = plan.dtypes_of(clause)
+    cells, dtypes = [], plan.dtypes_of(clause)
     for dtype in dtypes:
         for device in plan.devices:
             tallies = [
@@ -124,6 +123,8 @@ def say_why_unjudged(clause: str, subject: Subject, request: Request, dtypes: tu
     left_out = [ability for ability in missing if ability in request.without]
     if left_out:
         return "skip", f"left out: without {left_out[0]}"
+    if not missing and CLAUSES[clause].dtypes:
+        return "skip", f"judged in {' and '.join(CLAUSES[clause].dtypes)} alone"
     return "skip", f"the target does not offer {missing[0] if missing else 'what its experiment needs'}"
 
 

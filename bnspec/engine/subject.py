@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from bnspec.cases.case import Case
 from bnspec.cases.strategies import MOMENTA, Scope
@@ -10,7 +11,7 @@ from bnspec.layers.implementation import Implementation
 from bnspec.layers.promises import Promises, pick_momentum
 from bnspec.layers.protocol import Layer, Structure, calling
 from bnspec.spec.bounds import Rounding, rounding_for
-from bnspec.spec.dialects import Dialect
+from bnspec.spec.dialects import Dialect, is_frozen
 from bnspec.spec.formats import PRECISIONS
 from bnspec.spec.precision import Arithmetic, arithmetic_for
 
@@ -29,12 +30,21 @@ class Subject:
         with calling("construction"):
             return self.implementation.make(replace(structure, **changes))  # type: ignore[arg-type]  # field names
 
-    @property
+    @cached_property
     def abilities(self) -> frozenset[str]:
-        positions = {"positions"} if max(self.promises.ranks) > 2 else set()
-        positions |= {"images"} if {4, 5} & set(self.promises.ranks) else set()
-        coupled = {"batch_statistics"} if self.dialect.training_statistics == "batch" else set()
-        return self.promises.abilities | positions | coupled
+        """What the implementation promises, and what follows from that and from the dialect."""
+        p, dialect = self.promises, self.dialect
+        following = {
+            "positions": max(p.ranks) > 2,
+            "images": bool({4, 5} & set(p.ranks)),
+            "several_ranks": len(p.ranks) > 1,
+            "several_channels": p.channels != 1,
+            "free_eps": p.eps is None,
+            "full_weight": p.momentum in ("free", "average") and not is_frozen(dialect),
+            "batch_statistics": dialect.training_statistics == "batch",
+            "biased_normalisation": dialect.normalises_with == "biased",
+        }
+        return p.abilities | {ability for ability, follows in following.items() if follows}
 
     def offers(self, *abilities: str) -> bool:
         return self.abilities.issuperset(abilities)
@@ -57,6 +67,11 @@ class Subject:
         evaluation = self.offers("evaluation", "running_statistics")
         momenta = MOMENTA if self.frees_momentum else (pick_momentum(p, None),)
         return Scope(p.ranks, p.eps, momenta, p.channels, evaluation)
+
+    @property
+    def replacing_momentum(self) -> float | None:
+        """The momentum at which a batch has the weight 1, where one has (`full_weight`); None averages one batch."""
+        return pick_momentum(self.promises, 1.0 if self.dialect.momentum_weighs == "new" else 0.0)
 
     @property
     def frees_momentum(self) -> bool:

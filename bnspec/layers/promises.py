@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-ABILITIES: dict[str, str] = {
+PROMISED: dict[str, str] = {
     "gradients": "a backward that gives the gradients by x, gamma and beta",
     "running_statistics": "running mean and variance that can be read and written",
     "evaluation": "a mode that normalises with the running statistics",
@@ -14,11 +14,20 @@ ABILITIES: dict[str, str] = {
     "beta": "a shift beta, with or without a scale",
     "cumulative": "momentum=None, the plain average over the batches",
     "initial_state": "buffers of the layer's own, with initial values",
-    "positions": "batches of rank 3 or more, where a channel holds more than one value an example",
-    "images": "batches of rank 4 or 5, which may be stored with the channel innermost",
-    "batch_statistics": "training that normalises with the batch, which frozen layers do not",
     "gradient_subsets": "a choice of which of x, gamma and beta need a gradient",
 }
+FOLLOWING: dict[str, str] = {
+    "positions": "batches of rank 3 or more, where a channel holds more than one value an example",
+    "images": "batches of rank 4 or 5, which may be stored with the channel innermost",
+    "several_ranks": "batches of more than one rank",
+    "several_channels": "batches of more than one channel",
+    "free_eps": "an eps that can be chosen",
+    "full_weight": "a momentum that replaces the running statistics by those of the batch",
+    "batch_statistics": "training that normalises with the batch, which frozen layers do not",
+    "biased_normalisation": "training that normalises with the biased variance, so that K = m",
+}
+"""The abilities that nobody promises by name: they follow from other promises and from the dialect."""
+ABILITIES: dict[str, str] = PROMISED | FOLLOWING
 
 
 Momentum = float | Literal["free", "average", "absent"]

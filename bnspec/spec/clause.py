@@ -18,6 +18,8 @@ THOROUGH_ONLY = (0, 0, 4)
 WIDE = ("float32", "float64")
 LOW_SHARE = 4
 """One informative case in so many is asked for in a low precision."""
+SHORT = (4, 32, 256)
+"""Of experiments with six or eight drawn cases a block."""
 
 
 @dataclass(frozen=True)

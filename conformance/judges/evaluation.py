@@ -9,6 +9,7 @@ from bnspec.cases.layouts import channel_major
 from ..compare import VACUOUS, Judgement, compare, compare_bits, differs, worst_of
 from ..expected import expect_evaluation
 from ..experiments.evaluation import EvaluationRecord
+from ..experiments.exchanges import ExchangesRecord
 from ..experiments.training import TrainingRecord
 from .forward import judge_output
 from .running import judge_buffers
@@ -100,3 +101,27 @@ def judge_e1_of_a_new_layer(record: TrainingRecord) -> Judgement:
     stage, x = record.stage, record.batch.x
     expected = expect_evaluation(stage.terms, x, record.start, stage.case.eps)
     return judge_output(record.untrained, expected, x.shape, "y of a new layer in evaluation")
+
+
+def judge_e6(record: ExchangesRecord) -> Judgement:
+    """After one batch of weight 1, its evaluation is the training output with v replaced by the stored variance."""
+    if record.learned is None:
+        return VACUOUS
+    record.learned.trained.forward.get()
+    shape = record.batch.x.shape
+    return judge_output(record.learned.evaluated, record.expected_learned, shape, "y of the batch just learned")
+
+
+def judge_e7(record: ExchangesRecord) -> Judgement:
+    """(rv + d, eps - d) gives the output of (rv, eps)."""
+    if record.exchanged is None:
+        return VACUOUS
+    shape = record.batch.x.shape
+    one, other = (each.played.y.get() for each in record.exchanged)
+    if one.shape != shape:
+        return VACUOUS
+    if other.shape != shape:
+        return differs("shape of y", other.shape, shape)
+    a, expected = record.stage.terms.arithmetic, [record.expect(each) for each in record.exchanged]
+    return compare("y at rv + d and eps - d", channel_major(other), a.array(channel_major(one)),
+                   expected[0].e_y + expected[1].e_y, a, informative=expected[0].magnitudes.gamma != 0)  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bnspec.spec.clause import RARE, Clause
+from bnspec.spec.clause import RARE, SHORT, Clause
 
 EVALUATION: tuple[Clause, ...] = (
     Clause(
@@ -67,9 +67,11 @@ EVALUATION: tuple[Clause, ...] = (
         " the training output with v replaced by the stored variance.",
         why="With a = 1 R2 makes rm = mu and rv = b s2; put them into E1.",
         source="from R2 and E1; soumith/cudnn.torch#109, chainer/chainer#4505",
-        bound="e_y of the evaluation + |gamma| (e_rm t + |x - mu| e_t), t = 1/sqrt(rv + eps) and e_t its change under"
-        " e_rv",
-        needs=("evaluation", "running_statistics"),
+        bound='e_y of chapter "output" at mu and b s2, with e_rm and e_rv of R2 at a = 1 for e_mu and e_v; chapter'
+        ' "relations"',
+        status="active",
+        needs=("evaluation", "running_statistics", "full_weight"),
+        informative=SHORT,
         diagnostic=True,
     ),
     Clause(
@@ -78,8 +80,10 @@ EVALUATION: tuple[Clause, ...] = (
         statement="(rv + d, eps - d) gives the same output as (rv, eps), for d with rv + d exact and eps - d > 0.",
         why="E1 reads rv and eps through their sum alone.",
         source="tensorflow/tensorflow#59307",
-        bound="|difference| <= the sum of both e_y",
-        needs=("evaluation", "running_statistics"),
+        bound='|difference| <= the sum of both e_y; chapter "relations"',
+        status="active",
+        needs=("evaluation", "running_statistics", "free_eps"),
+        informative=SHORT,
     ),
     Clause(
         id="E8",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bnspec.spec.clause import COSTLY, RARE, WIDE, Clause
+from bnspec.spec.clause import RARE, SHORT, WIDE, Clause
 
 FORWARD: tuple[Clause, ...] = (
     Clause(
@@ -38,15 +38,22 @@ FORWARD: tuple[Clause, ...] = (
         why="The mean becomes c mu + o and v becomes c^2 v, so the root is |c| sqrt(v + eps) and xh keeps all but the"
         " sign of c. eps is a scalar, hence one |c|; c^2 eps is exact, being a power of four times eps.",
         source="Ioffe & Szegedy 2015, section 3.3; jax-ml/jax#442, google/flax#1491",
-        bound="|difference| <= e_y(x) + e_y(c x + o), each at its own input",
+        bound='|difference| <= e_y(x) + e_y(c x + o), each at its own input and eps; chapter "relations"',
+        status="active",
+        needs=("batch_statistics",),
+        informative=SHORT,
     ),
     Clause(
         id="F4",
         title="examples have no order",
-        statement="A permutation of the m values of a channel permutes y in the same way.",
-        why="mu and s2 are symmetric functions of the m values, and y_i reads x_i and these two alone.",
+        statement="A permutation of the m values of a channel, another one in each, permutes y in the same way and"
+        " leaves rm and rv; permuting g along permutes dx and leaves d_gamma and d_beta.",
+        why="mu, s2, d_gamma and d_beta are symmetric functions of the m values, or of the m pairs with g; y_i and dx_i"
+        " read x_i, g_i and these alone.",
         source="Ioffe & Szegedy 2015, Algorithm 1; parasdahal/deepnet#11",
-        bound="|difference| <= 2 e_y, as both orders have the same exact answer and bound",
+        bound='|difference| <= twice the bound of each quantity, which no order enters; chapter "relations"',
+        status="active",
+        informative=SHORT,
     ),
     Clause(
         id="F5",
@@ -55,7 +62,10 @@ FORWARD: tuple[Clause, ...] = (
         " alone; a permutation of the channels with their parameters and buffers permutes everything.",
         why="Each formula is written per channel; nothing is summed over channels.",
         source="Ioffe & Szegedy 2015, section 3; ap229997/Conditional-Batch-Norm#5, sharathadavanne/seld-dcase2021#8",
-        bound="|difference| <= twice the bound of the quantity, which other channels do not enter",
+        bound='|difference| <= twice the bound of the quantity, which other channels do not enter; chapter "relations"',
+        status="active",
+        needs=("several_channels",),
+        informative=(4, 24, 192),  # a third of the cases have one channel, and are silent
     ),
     Clause(
         id="F6",
@@ -64,8 +74,10 @@ FORWARD: tuple[Clause, ...] = (
         " same y after reshaping, the same rm and rv, and the same gradients.",
         why="N, D1, ..., Dk enter the formulas through their product m alone.",
         source="Ioffe & Szegedy 2015, section 3.2; FluxML/NNlib.jl#548",
-        bound="|difference| <= the sum of both bounds, equal as m is equal; needs two promised ranks",
-        needs=("positions",),
+        bound='|difference| <= the sum of both bounds, equal as m is equal; chapter "relations"',
+        status="active",
+        needs=("several_ranks",),
+        informative=SHORT,
     ),
     Clause(
         id="F7",
@@ -95,7 +107,10 @@ FORWARD: tuple[Clause, ...] = (
         why="Twice the sums over twice the count: mu and s2 stay. (K = m - 1 changes v by (m-1)/(m-1/2) and is left"
         " out.)",
         source="Ioffe & Szegedy 2015, Algorithm 1; parasdahal/deepnet#11",
-        bound="|difference| <= e_y(m) + e_y(2m)",
+        bound='|difference| <= e_y(m) + e_y(2m); chapter "relations"',
+        status="active",
+        needs=("biased_normalisation",),
+        informative=SHORT,
         diagnostic=True,
     ),
     Clause(
@@ -134,7 +149,8 @@ FORWARD: tuple[Clause, ...] = (
         source="first principles",
         bound="bit for bit",
         level="SHOULD",
-        informative=COSTLY,
+        status="active",
+        informative=SHORT,
     ),
     Clause(
         id="F13",

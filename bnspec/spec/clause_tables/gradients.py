@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bnspec.spec.clause import RARE, WIDE, Clause
+from bnspec.spec.clause import RARE, SHORT, WIDE, Clause
 
 BACKWARD = ("gradients",)
 
@@ -129,27 +129,33 @@ GRADIENTS: tuple[Clause, ...] = (
         id="G11",
         title="gradient by the weights before the layer",
         statement="For z = W x normalised over the batch and c > 0: inner(W_j, dL/dW_j) = gamma d_gamma delta for row"
-        " j, and dL/dW at (c W, c^2 eps) is 1/c of that at (W, eps).",
+        " j; and, for the same g, dL/dW at (c W, c^2 eps) is 1/c of that at (W, eps).",
         why="inner(W_j, dL/dW_j) = sum dz z = sum dz (mu + xh/r) = gamma d_gamma delta by G3. By F3 the loss at (c W,"
         " c^2 eps) is that at (W, eps): differentiate by W. For c < 0 the sign of xh turns, and the loss with it.",
         source="Ioffe & Szegedy 2015, section 3.3; the first notes of this project: allows for suboptimal"
         " initialisations",
-        bound="sum |z| e_dx; and sum |x| e_dx of both sides, the second over c",
-        needs=BACKWARD,
+        bound='sum |z| e_dz; and sum |x| e_dz at W plus c times that at c W; chapter "relations"',
+        status="active",
+        needs=("gradients", "batch_statistics"),
+        informative=SHORT,
         diagnostic=True,
     ),
     Clause(
         id="G12",
         title="agrees with differences of its own forward",
-        statement="In float64, for L = sum g y and a direction p: (L(x + h p) - L(x - h p))/(2h) = sum dx p, and"
-        " likewise for gamma and beta.",
-        why="A central difference is the derivative up to (h^2/6) max |L'''| along p. No formula of this specification"
-        " enters, only the layer's own forward.",
+        statement="In float64, for L = sum g y of a training pass and an exact step p per channel: L(x + p) - L(x - p)"
+        " = 2 sum dx p; and L at gamma + 1 (at beta + 1) less L is d_gamma (d_beta).",
+        why="A central difference is twice the derivative along p up to max |L'''|/3, L''' the third one along p, and L"
+        " is linear in gamma and beta. No formula of the specification enters what is compared: it is the layer's own"
+        " forward.",
         source="Taylor's theorem; mlpack/mlpack#1327",
-        bound="(h^2/6) max |L'''| + (sum |g| e_y at both ends)/(2h) + sum |p| e_dx",
+        bound="4 |gamma| |g - mean g| sqrt(K) (c/V)^1.5 + sum |g| (e_y ahead + e_y behind) + 2 sum |p| e_dx;"
+        ' chapter "relations"',
+        status="active",
         needs=BACKWARD,
-        informative=RARE,
+        informative=SHORT,
         diagnostic=True,
+        dtypes=("float64",),
     ),
     Clause(
         id="G13",
