@@ -33,7 +33,14 @@ class Subject:
     def abilities(self) -> frozenset[str]:
         positions = {"positions"} if max(self.promises.ranks) > 2 else set()
         coupled = {"batch_statistics"} if self.dialect.training_statistics == "batch" else set()
-        return self.promises.abilities | positions | coupled
+        narrow = set() if self._fits_every_dtype() else {"converts"}
+        return (self.promises.abilities | positions | coupled) - narrow
+
+    def _fits_every_dtype(self) -> bool:
+        """Are float32 and float64 both promised, and a fixed eps within the range of either?"""
+        eps, single = self.promises.eps, FORMATS["float32"]
+        fits = eps is None or single.smallest_normal <= eps <= single.largest
+        return fits and {"float32", "float64"} <= set(self.promises.dtypes)
 
     def offers(self, *abilities: str) -> bool:
         return self.abilities.issuperset(abilities)

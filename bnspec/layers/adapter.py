@@ -49,9 +49,9 @@ class Framework(Protocol):
 class Adapter:
     """A family of layers, known by its attributes.
 
-    `dtypes` are promised; `probed_dtypes` too where the constructor takes a dtype or a probe finds them. `ranks` and
-    `cumulative` look at a layer; ranks of None ask for probing. `methods` names the methods that abilities stand on.
-    `make_layer` wraps a layer whose arrays are on a device.
+    `dtypes` are promised; `probed_dtypes` too where the constructor takes a dtype or a probe finds them. `ranks`,
+    `cumulative` and `lifecycle` look at a layer; ranks of None ask for probing, `lifecycle` adds to `abilities`.
+    `methods` names the methods that abilities stand on. `make_layer` wraps a layer whose arrays are on a device.
     """
 
     framework: Framework
@@ -63,6 +63,7 @@ class Adapter:
     ranks: Callable[[Any], tuple[int, ...] | None]
     cumulative: Callable[[Any], bool]
     abilities: frozenset[str]
+    lifecycle: Callable[[Any], frozenset[str]]
     methods: Mapping[str, str]
     make_layer: Callable[[Any, str], Layer]
 
@@ -88,11 +89,13 @@ class Adapter:
         """The abilities that the layer's attributes speak of, with those of the family."""
         gamma, beta, mean, var = (read_attribute(subject, name) is not None for name in self.names.arrays)
         abilities = {a for a in self.abilities if a not in self.methods or has_method(subject, self.methods[a])}
+        abilities |= self.lifecycle(subject)
         if gamma and beta:
             abilities.add("affine")
         if mean and var:
             abilities |= {"running_statistics", "initial_state"}
-            abilities |= {"evaluation"} if has_mode(subject) else set()
+            abilities |= {"evaluation", "switches"} if has_mode(subject) else set()
+            abilities |= {"counter"} if read_attribute(subject, self.names.batches) is not None else set()
         return frozenset(abilities)
 
 

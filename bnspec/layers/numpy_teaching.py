@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Callable
 from typing import Any, Literal
@@ -81,6 +82,14 @@ class NumPyLayer:
                     setattr(self._subject, name, copy_array(value))
             if state.batches is not None and getattr(self._subject, NAMES.batches, None) is not None:
                 setattr(self._subject, NAMES.batches, state.batches)
+
+    def switch(self, training: bool) -> None:
+        with calling("state"):
+            set_mode(self._subject, training)
+
+    def copy(self) -> NumPyLayer:
+        with calling("state"):
+            return NumPyLayer(copy.deepcopy(self._subject))
 
     def describe(self, what: Literal["running_mean", "running_var"]) -> Description | None:
         with calling("state"):
@@ -171,7 +180,8 @@ ADAPTER = Adapter(
     devices=("cpu",),
     ranks=lambda _: None,
     cumulative=lambda _: False,
-    abilities=frozenset({"gradients"}),
+    abilities=frozenset({"gradients", "copies"}),
+    lifecycle=lambda _: frozenset(),
     methods={"gradients": "backward"},
     make_layer=lambda subject, _: NumPyLayer(subject),
 )

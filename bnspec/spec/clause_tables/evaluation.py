@@ -88,6 +88,8 @@ EVALUATION: tuple[Clause, ...] = (
         why="Whoever holds y holds values; a buffer used again for the next call would change them unseen.",
         source="first principles",
         bound="bit for bit",
+        status="active",
         needs=("evaluation",),
+        informative=RARE,
     ),
 )

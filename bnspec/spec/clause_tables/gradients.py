@@ -94,7 +94,9 @@ GRADIENTS: tuple[Clause, ...] = (
         " again, belong to whichever pass ran last.",
         source="pytorch/pytorch#175024, pytorch/pytorch#2268, apache/mxnet#18499, apache/mxnet#9648",
         bound="e_dx, e_dgamma, e_dbeta of each pass; their sums where two are added up",
-        needs=BACKWARD,
+        status="active",
+        needs=("gradients", "reentrance"),
+        informative=RARE,
     ),
     Clause(
         id="G9",
@@ -163,8 +165,9 @@ GRADIENTS: tuple[Clause, ...] = (
         why="As G8: the training forward writes rm and rv, of which the first backward needs the former values.",
         source="first principles; measured: shipped layers differ, hence SHOULD",
         bound='e_dx, e_dgamma, e_dbeta of chapter "evaluation"; or an exception',
+        status="active",
         level="SHOULD",
-        needs=("gradients", "evaluation", "running_statistics"),
+        needs=("gradients", "reentrance", "evaluation", "running_statistics"),
         informative=RARE,
     ),
 )

@@ -94,6 +94,7 @@ RUNNING: tuple[Clause, ...] = (
         why="R2 speaks of the forward alone; who asks for gradients is not among its arguments.",
         source="facebookresearch/fairscale#1035, Tencent/YOLO-Master#262, FluxML/Flux.jl#1429, ml-explore/mlx#1960",
         bound="e_rm and e_rv after the forward; bit for bit over the backward",
+        status="active",
         needs=BUFFERS,
     ),
     Clause(
@@ -116,6 +117,7 @@ RUNNING: tuple[Clause, ...] = (
         why="Buffers are the state of one layer; a default made once for the class would be common to all.",
         source="first principles",
         bound="bit for bit",
+        status="active",
         needs=OWN_BUFFERS,
         informative=COSTLY,
     ),
@@ -138,7 +140,8 @@ RUNNING: tuple[Clause, ...] = (
         why="The plain average (R4) divides by it: one batch too many and every later average is wrong.",
         source="pytorch/pytorch#110361; measured: torch.nn.BatchNorm* counts an empty batch",
         bound="equal integers",
-        needs=BUFFERS,
+        status="active",
+        needs=("running_statistics", "counter", "batch_statistics"),
     ),
     Clause(
         id="R12",
@@ -147,7 +150,8 @@ RUNNING: tuple[Clause, ...] = (
         why="A reset means construction without new parameters.",
         source="PyTorch, documentation of reset_running_stats",
         bound="bit for bit",
-        needs=OWN_BUFFERS,
+        status="active",
+        needs=("running_statistics", "resets"),
         informative=COSTLY,
     ),
 )

@@ -15,7 +15,8 @@ STATE: tuple[Clause, ...] = (
         why="The state is these five; whatever is not saved, or is changed on the way, is lost.",
         source="pytorch/pytorch#110361, pytorch/pytorch#8481, facebookresearch/detectron2#3160, torch/nn#609",
         bound="bit for bit",
-        needs=BUFFERS,
+        status="active",
+        needs=("running_statistics", "saves"),
         informative=RARE,
     ),
     Clause(
@@ -25,7 +26,8 @@ STATE: tuple[Clause, ...] = (
         why="A copy that shares a buffer is a second name, not a second layer.",
         source="first principles; measured: a buffer that holds a graph cannot be copied",
         bound="bit for bit",
-        needs=BUFFERS,
+        status="active",
+        needs=("running_statistics", "copies"),
         informative=RARE,
     ),
     Clause(
@@ -36,7 +38,8 @@ STATE: tuple[Clause, ...] = (
         why="One tensor left behind is a mixture that fails later, or is silently converted in each call.",
         source="NVIDIA/apex#133, apple/coreai-torch#54, open-mmlab/mmengine#1624",
         bound="values rounded to nearest in the new dtype; then e_y, e_rm, e_rv",
-        needs=BUFFERS,
+        status="active",
+        needs=("running_statistics", "converts"),
         informative=RARE,
     ),
     Clause(
@@ -48,7 +51,9 @@ STATE: tuple[Clause, ...] = (
         source="mlcommons/algorithmic-efficiency#783, pgniewko/gt-pyg#112, tianweiy/CenterPoint#168,"
         " keras-team/keras#9522",
         bound="e_y, e_rm, e_rv; bit for bit where nothing may change",
+        status="active",
         needs=("running_statistics", "evaluation"),
+        informative=RARE,
     ),
     Clause(
         id="S5",
@@ -68,7 +73,8 @@ STATE: tuple[Clause, ...] = (
         why="R7: one update a training forward. A recomputed forward is a second one unless it is told apart.",
         source="keras-team/keras#8794, Tencent/YOLO-Master#262, facebookresearch/fairscale#1035",
         bound="e_rm and e_rv of two steps",
-        needs=BUFFERS,
+        status="active",
+        needs=("running_statistics", "gradients", "reentrance"),
         informative=RARE,
     ),
 )
