@@ -6,6 +6,7 @@ by family (F forward, R running statistics, E evaluation, G gradients).
 
 from __future__ import annotations
 
+import copy
 import importlib
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from bnspec.spec.clauses import CLAUSES
 RANKS = (2, 3, 4, 5)
 TOLERANCE = 1e-9
 ACTIVE = {clause.id for clause in CLAUSES.values() if clause.status == "active"}
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 Trace = dict[str, Any]
 
 
@@ -32,6 +34,7 @@ class TorchModule:
 
     subsets: tuple[str, ...] = ("x", "gamma", "beta", "x gamma", "x beta", "gamma beta", "")
     momenta: tuple[float | None, ...] = (0.0, 0.999, 1.0, None)
+    lives = True
 
     def __init__(self, target: Any, channels: int, eps: float, momentum: float | None) -> None:
         self.bn = target(channels, eps=eps, momentum=momentum, dtype=torch.float64)
@@ -57,7 +60,8 @@ class TorchModule:
         return tuple(None if gradient is None else gradient.numpy() for gradient in gradients)
 
     def state(self) -> Trace:
-        return {name: b.detach().numpy().copy() for name, b in self.bn.named_buffers()}
+        buffers = {name: getattr(self.bn, name, None) for name in BUFFERS}
+        return {name: b.detach().numpy().copy() for name, b in buffers.items() if b is not None}
 
     def holds(self) -> bool:
         """Whether the layer keeps alive what a pass was made of."""
@@ -78,6 +82,7 @@ class Functional(torch.nn.BatchNorm1d):
 
 class TorchFunction(TorchModule):
     momenta = (0.0, 0.999, 1.0)
+    lives = False
 
     def __init__(self, target: Any, channels: int, eps: float, momentum: float | None) -> None:
         super().__init__(Functional, channels, eps, momentum)
@@ -88,6 +93,7 @@ class TorchFunction(TorchModule):
 class NumPy:
     subsets: tuple[str, ...] = ()
     momenta = (0.0, 0.999, 1.0)
+    lives = False
 
     def __init__(self, target: Any, channels: int, eps: float, momentum: float | None) -> None:
         self.bn = target(channels, momentum=momentum, eps=eps, dtype=np.float64)
@@ -111,7 +117,7 @@ class NumPy:
         return False
 
 
-NOT_IN_EVERY_FORM = ("needed", "momentum None", "num_batches_tracked")
+NOT_IN_EVERY_FORM = ("needed", "momentum None", "num_batches_tracked", "life")
 FORMS: dict[str, Any] = {"torch module": TorchModule, "torch function": TorchFunction, "numpy": NumPy}
 TORCH_OWN = {2: torch.nn.BatchNorm1d, 3: torch.nn.BatchNorm1d, 4: torch.nn.BatchNorm2d, 5: torch.nn.BatchNorm3d}
 
@@ -166,6 +172,8 @@ def scenes(make: Callable[[int, float, float | None], Any], rank: int) -> Iterat
             where = f"{needs or 'nothing'} needed, training {training}"
             yield from named(f"G {where}", some.backward(first.dy.copy()))
             yield from ((f"R {name}, {where}", buffer) for name, buffer in some.state().items())
+    if some.lives:
+        yield from play_life(make, first, second)
 
 
 def play_both_modes(subject: Any, shape: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
@@ -204,6 +212,58 @@ def play_upstreams(subject: Any, data: Data, training: bool) -> Iterator[tuple[s
         subject.run(data.x, training)
         yield from named(f"G {name} dy, training {training}", subject.backward(dy))
         yield f"G bits of {name} dy, training {training}", exactly(subject.dy)
+
+
+def play_life(make: Callable[..., Any], first: Data, second: Data) -> Iterator[tuple[str, Any]]:
+    """What only layers can do that live on between passes: modules of torch."""
+
+    def begin(training: bool) -> Any:
+        subject = make(3, 0.03, 0.3)
+        subject.load(**first.state)
+        subject.run(first.x, training)
+        return subject
+
+    def tell(family: str, where: str, bn: Any) -> Iterator[tuple[str, Any]]:
+        for name in BUFFERS:
+            buffer = getattr(bn, name)
+            yield f"{family} dtype of {name}, life: {where}", str(buffer.dtype)
+            yield f"{family} {name}, life: {where}", buffer.detach().double().numpy().copy()
+
+    def answer(subject: Any, act: Callable[[], object]) -> Any:
+        waiting, x = subject.y, subject.x
+        act()
+        return torch.autograd.grad(waiting, x, torch.from_numpy(first.dy))[0].numpy()
+
+    trained, evaluated = begin(True), begin(False)
+    yield "G dx, life: after another forward", answer(trained, lambda: trained.run(second.x, True))
+    variance = torch.ones(3, dtype=torch.float64)
+    yield "G dx, life: after a new variance", answer(evaluated, lambda: setattr(evaluated.bn, "running_var", variance))
+    with torch.no_grad():
+        handed_out = evaluated.bn(torch.from_numpy(first.x))
+        evaluated.bn(torch.from_numpy(2 * first.x))
+    yield "E y, life: after another call", handed_out.numpy()
+    heir = make(3, 0.03, 0.3).bn
+    try:
+        heir.load_state_dict(begin(True).bn.state_dict())
+        copied = copy.deepcopy(trained.bn)
+    except RuntimeError as error:
+        yield "S life: refused", type(error)
+    else:
+        trained.run(second.x, True)
+        yield from tell("S", "restored", heir)
+        yield "S life: copied", copied.running_mean.numpy().copy()
+        yield "S life: refused", None
+    yield from tell("S", "converted", begin(True).bn.float())
+    thawed = begin(False)
+    thawed.run(first.x, True)
+    yield from tell("S", "trained after an evaluation", thawed.bn)
+    twice = begin(True)
+    twice.bn(twice.x)
+    yield from tell("S", "used twice", twice.bn)
+    reset = begin(True).bn
+    if hasattr(reset, "reset_running_stats"):
+        reset.reset_running_stats()
+        yield from tell("R", "reset", reset)
 
 
 def named(where: str, gradients: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:

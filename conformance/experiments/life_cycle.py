@@ -105,11 +105,38 @@ class LifeRecord:
     neighbours: Attempt[tuple[Neighbour, ...]] | None
 
 
+@dataclass(frozen=True)
+class _Props:
+    """What the parts are played with: two batches and two states, made once."""
+
+    stage: Stage
+    first: Batch
+    second: Batch
+    start: State
+    other: State
+
+    def offers(self, ability: str) -> bool:
+        return self.stage.subject.offers(ability)
+
+    def make(self, state: State) -> Layer:
+        layer = self.stage.subject.make_layer(self.stage.case, self.stage.device)
+        layer.load(state)
+        return layer
+
+    def train(self, layer: Layer) -> State:
+        """One training pass that is not looked at; the state after it."""
+        layer.run(self.first.x, training=True, grad=self.stage.grad)
+        return layer.state()
+
+
 def act_life_cycle(stage: Stage) -> LifeRecord:
     """Play each part with layers of its own."""
+    first, second = (make_batch(stage.case, stream) for stream in ("batch", "second"))
+    start, other = (keep_offered(stage, make_state(stage.case, stream)) for stream in ("state", "other"))
+    props = _Props(stage, first, second, start, other)
 
-    def offered(act: Callable[[Stage], T], ability: str) -> Attempt[T] | None:
-        return attempt(lambda: act(stage)) if stage.subject.offers(ability) else None
+    def offered(act: Callable[[_Props], T], ability: str) -> Attempt[T] | None:
+        return attempt(lambda: act(props)) if props.offers(ability) else None
 
     return LifeRecord(
         stage,
@@ -120,22 +147,6 @@ def act_life_cycle(stage: Stage) -> LifeRecord:
         offered(_train_and_reset, "resets"),
         offered(_train_neighbours, "initial_state"),
     )
-
-
-def _make(stage: Stage, state: State) -> Layer:
-    layer = stage.subject.make_layer(stage.case, stage.device)
-    layer.load(state)
-    return layer
-
-
-def _state(stage: Stage, stream: str = "state") -> State:
-    return keep_offered(stage, make_state(stage.case, stream))
-
-
-def _train(stage: Stage, layer: Layer, batch: Batch) -> State:
-    """One training pass that is not looked at; the state after it."""
-    layer.run(batch.x, training=True, grad=stage.grad)
-    return layer.state()
 
 
 def _call(
@@ -158,16 +169,16 @@ CALLS: tuple[tuple[tuple[bool, ...], bool, Grad | None], ...] = (
 """What is switched to before a call, its mode, and what needs a gradient: None is all that can be asked for."""
 
 
-def _switch_about(stage: Stage) -> tuple[Step, ...]:
+def _switch_about(props: _Props) -> tuple[Step, ...]:
     """Calls in both modes, with switches in between; each case begins at another place of the table."""
-    start, first = _state(stage), stage.case.seed % len(CALLS)
-    layer, count = _make(stage, start), start.batches or 0
+    stage, first = props.stage, props.stage.case.seed % len(CALLS)
+    layer, count = props.make(props.start), props.start.batches or 0
     played = []
     for place, (modes, training, asked) in enumerate(CALLS[first:] + CALLS[:first]):
         left = layer.state()
-        for mode in modes if stage.subject.offers("switches") else ():
+        for mode in modes if props.offers("switches") else ():
             cast(Switches, layer).switch(mode)
-        grad = asked if asked is not None and stage.subject.offers("gradient_subsets") else stage.grad
+        grad = asked if asked is not None and props.offers("gradient_subsets") else stage.grad
         batch = make_batch(stage.case, f"call {place}")
         call = _call(stage, layer, batch, count, training=training, grad=grad)
         played.append((left, call, call.played.forward.get()))
@@ -175,79 +186,77 @@ def _switch_about(stage: Stage) -> tuple[Step, ...]:
     return tuple(Step(left, call, attempt(lambda: kept.read("y"))) for left, call, kept in played)  # noqa: B023  # called at once
 
 
-def _save_and_restore(stage: Stage) -> Saving:
+def _save_and_restore(props: _Props) -> Saving:
     """Save a trained layer; restore into one of other values that has evaluated already; then restore nothing."""
-    batch, start, other = make_batch(stage.case), _state(stage), _state(stage, "other")
-    evaluates = stage.subject.offers("evaluation")
-    layer = _make(stage, start)
-    heir = _make(stage, replace(other, batches=(start.batches or 0) + 7))
-    before = _train(stage, layer, batch)
+    layer, evaluates = props.make(props.start), props.offers("evaluation")
+    heir = props.make(replace(props.other, batches=(props.other.batches or 0) + 7))
+    before = props.train(layer)
     saved = cast(Saves, layer).save()
     after = layer.state()
     if evaluates:
-        heir.run(batch.x, training=False)
+        heir.run(props.first.x, training=False)
     cast(Saves, heir).restore(saved)
     took = heir.state()
-    evaluated = _call(stage, heir, batch, 0, training=False, grad=OFF) if evaluates else None
+    evaluated = _call(props.stage, heir, props.first, 0, training=False, grad=OFF) if evaluates else None
     cast(Saves, heir).restore(None)
     return Saving(before, after, took, evaluated, heir.state())
 
 
-def _copy_and_train(stage: Stage) -> Copying:
+def _copy_and_train(props: _Props) -> Copying:
     """Copy a layer after a training pass; write to the copy and train it, then do so to the layer."""
-    first, second = make_batch(stage.case), make_batch(stage.case, "second")
-    layer, other = _make(stage, _state(stage)), _state(stage, "other")
-    before = _train(stage, layer, first)
+    stage, layer = props.stage, props.make(props.start)
+    before = props.train(layer)
     twin = cast(Copies, layer).copy()
     made = twin.state()
-    twin.load(other)
-    dy = second.dy if stage.subject.offers("gradients") else None
-    trained = _call(stage, twin, second, other.batches or 0, training=True, grad=stage.grad, dy=dy)
+    twin.load(props.other)
+    dy = props.second.dy if props.offers("gradients") else None
+    count = props.other.batches or 0
+    trained = _call(stage, twin, props.second, count, training=True, grad=stage.grad, dy=dy)
     left = layer.state()
-    layer.load(_state(stage, "third"))
-    _train(stage, layer, first)
+    layer.load(props.start)
+    props.train(layer)
     return Copying(before, made, trained, left, twin.state())
 
 
-def _convert(stage: Stage) -> Converting:
+def _convert(props: _Props) -> Converting:
     """Convert a layer that has evaluated to the other dtype, train it there, and evaluate it."""
-    dtype = {"float32": "float64", "float64": "float32"}[stage.case.dtype]
-    there = replace(stage, case=replace(stage.case, dtype=dtype))
-    layer, batch, evaluates = _make(stage, _state(stage)), make_batch(there.case), stage.subject.offers("evaluation")
+    case = props.stage.case
+    dtype = {"float32": "float64", "float64": "float32"}[case.dtype]
+    there = replace(props.stage, case=replace(case, dtype=dtype))
+    layer, batch, evaluates = props.make(props.start), make_batch(there.case), props.offers("evaluation")
     if evaluates:
-        layer.run(make_batch(stage.case).x, training=False)
+        layer.run(props.first.x, training=False)
     before = layer.state()
     cast(Converts, layer).convert(dtype)
     after = layer.state()
     calls = [
-        _call(there, layer, batch, after.batches or 0, training=training, grad=stage.grad)
+        _call(there, layer, batch, props.start.batches or 0, training=training, grad=there.grad)
         for training in ((True, False) if evaluates else (True,))
     ]
     return Converting(before, after, tuple(calls))
 
 
-def _train_and_reset(stage: Stage) -> Resetting:
+def _train_and_reset(props: _Props) -> Resetting:
     """Train, reset, and train again."""
-    layer, batch = _make(stage, _state(stage)), make_batch(stage.case)
-    before = _train(stage, layer, batch)
+    layer = props.make(props.start)
+    before = props.train(layer)
     cast(Resets, layer).reset()
     after = layer.state()
-    return Resetting(before, after, _call(stage, layer, batch, 0, training=True, grad=stage.grad))
+    return Resetting(before, after, _call(props.stage, layer, props.first, 0, training=True, grad=props.stage.grad))
 
 
-def _train_neighbours(stage: Stage) -> tuple[Neighbour, ...]:
-    """Train one layer, then others, and look at those made before and after, of the same size and of another."""
-    subject, case = stage.subject, stage.case
-    batch = make_batch(case)
-    others = {"made before": subject.make_layer(case, stage.device)}
-    layer = subject.make_layer(case, stage.device)
-    others["made after"] = subject.make_layer(case, stage.device)
+def _train_neighbours(props: _Props) -> tuple[Neighbour, ...]:
+    """Train one layer, then another, and look at those made before and after, of the same size and of another."""
+    subject, case, device = props.stage.subject, props.stage.case, props.stage.device
+    others = {"made before": subject.make_layer(case, device)}
+    layer = subject.make_layer(case, device)
+    others["made after"] = subject.make_layer(case, device)
     if subject.promises.channels is None:
-        others["of another size"] = subject.make_layer(case, stage.device, channels=case.channels + 1)
+        others["of another size"] = subject.make_layer(case, device, channels=case.channels + 1)
     fresh = {which: other.state() for which, other in others.items()}
-    layer.load(_state(stage))
-    trained = _train(stage, layer, batch)
+    layer.load(props.start)
+    trained = props.train(layer)
     found = [Neighbour(f"a layer {which}", fresh[which], other.state()) for which, other in others.items()]
     for which in ("made before", "made after"):
-        _train(stage, others[which], batch)
+        props.train(others[which])
     return (*found, Neighbour("a layer trained before", trained, layer.state()))
