@@ -32,7 +32,7 @@ from bnspec.mutants.torch_modules import BuffersShared, CountsEvaluations, Graph
 
 TARGETS = Path(__file__).parent / "targets"
 SEEDS = range(5)
-CLAUSES = ("E8", "R7", "R9", "R11", "R12", "S1", "S2", "S3", "S4")
+CLAUSES = ("E8", "R9", "R12", "S1", "S2", "S3", "S4")
 RIGHT: dict[str, tuple[str, dict[str, Any], str, set[str]]] = {
     "1d": ("torch.nn:BatchNorm1d", {}, "torch", set()),
     "2d": ("torch.nn:BatchNorm2d", {}, "torch", set()),
@@ -41,12 +41,12 @@ RIGHT: dict[str, tuple[str, dict[str, Any], str, set[str]]] = {
     "without affine": ("torch.nn:BatchNorm1d", {"affine": False}, "torch", set()),
     "plain average": ("torch.nn:BatchNorm1d", {"momentum": None}, "torch", set()),
     "eps and momentum fixed": ("torch.nn:BatchNorm2d", {"eps": 0.01, "momentum": 0.25}, "torch", set()),
-    "function": ("torch.nn.functional:batch_norm", {}, "torch", {"R9", "R11", "R12", "S1", "S2", "S3"}),
+    "function": ("torch.nn.functional:batch_norm", {}, "torch", {"R9", "R12", "S1", "S2", "S3"}),
     "numpy": ("reference:numpy", {}, "torch", {"R12", "S1", "S3"}),
     "reference": ("reference:torch", {}, "makemore", {"R12", "S1", "S3"}),
     "reference, biased": ("reference:torch", {"unbiased": False}, "torch", {"R12", "S1", "S3"}),
     "plain": (f"{TARGETS}/right_layers.py:PlainTorch", {}, "torch", {"R12", "S1", "S3"}),
-    "frozen": (f"{TARGETS}/frozen_layers.py:Frozen", {}, "timm-frozen", {"R11", "R12"}),
+    "frozen": (f"{TARGETS}/frozen_layers.py:Frozen", {}, "timm-frozen", {"R12"}),
 }
 """Target, arguments, dialect, and the clauses that the target does not offer what they need."""
 
@@ -76,7 +76,8 @@ def test_right_layers_pass(name: str) -> None:
 @pytest.mark.parametrize("layer", RIGHT_LAYERS, ids=lambda layer: layer.id)
 def test_right_layers_by_other_roads_pass(layer: RightLayer) -> None:
     for seed in SEEDS:
-        found = outcomes(load_target(layer.target).obj, seed, dialect=layer.dialect)
+        dtypes = [("float32", "float64")[seed % 2]]
+        found = outcomes(load_target(layer.target).obj, seed, dialect=layer.dialect, dtypes=dtypes)
         assert set(found.values()) <= {"pass", "skip"}, layer.how
 
 
@@ -157,19 +158,25 @@ class CopyOfBuffersOnly(BatchNorm):
 
 
 class TeachingShares(Teaching):  # type: ignore[misc]  # see pyproject.toml: mypy checks it by another name
-    """Averages in place, and is copied like a value."""
+    """Copies share the object that holds the running mean."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.held: list[Any] = [None]
+        super().__init__(*args, **options)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TeachingShares:
         return copy.copy(self)
 
-    def _update(self, mean: Any, var: Any) -> None:
-        kept = self.running_mean
-        super()._update(mean, var)
-        kept[...] = self.running_mean
-        self.running_mean = kept
+    @property
+    def running_mean(self) -> Any:
+        return self.held[0]
+
+    @running_mean.setter
+    def running_mean(self, value: Any) -> None:
+        self.held[0] = value
 
 
-@pytest.mark.parametrize("wrong", [CopyShares, GraphKept, CopyOfBuffersOnly])
+@pytest.mark.parametrize("wrong", [CopyShares, GraphKept, CopyOfBuffersOnly, TeachingShares])
 def test_copies_share_nothing(wrong: Any) -> None:
     assert refused(wrong, "S2")
 
@@ -189,7 +196,7 @@ class StaysSingle(nn.BatchNorm1d):
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         kept = dict(self._buffers)
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # untyped in torch
         self._buffers.update(kept)
         return self
 
@@ -202,7 +209,7 @@ class RoundedOnTheWay(nn.BatchNorm1d):
             for buffer in (self.running_mean, self.running_var):
                 if buffer is not None:
                     buffer.copy_(buffer.bfloat16())
-        return super()._apply(fn, recurse)
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # untyped in torch
 
 
 @pytest.mark.parametrize("wrong", [VarianceLeftBehind, StaysSingle, RoundedOnTheWay])
