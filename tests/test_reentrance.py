@@ -65,13 +65,14 @@ def test_right_layers_pass(name: str) -> None:
     target, arguments = RIGHT[name]
     dialect = "makemore" if name == "reference" else "torch"
     for seed in SEEDS:
-        found = outcomes(load_target(target).obj, seed, arguments=arguments, dialect=dialect)
+        dtypes = [("float32", "float64")[seed % 2]]
+        found = outcomes(load_target(target).obj, seed, arguments=arguments, dialect=dialect, dtypes=dtypes)
         assert found == ["pass", "pass"], f"seed {seed}"
 
 
 @pytest.mark.parametrize("layer", [r for r in RIGHT_LAYERS if r.form != "numpy"], ids=lambda layer: layer.id)
 def test_right_layers_by_other_roads_pass(layer: RightLayer) -> None:
-    for seed in SEEDS:
+    for seed in SEEDS[:2]:
         dtypes = [("float32", "float64")[seed % 2]]
         assert outcomes(load_target(layer.target).obj, seed, dialect=layer.dialect, dtypes=dtypes) == ["pass", "pass"]
 
