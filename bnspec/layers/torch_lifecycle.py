@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from typing import Any
 
 import torch
@@ -38,11 +37,10 @@ class ObjectLayer(TorchLayer):
 
     def recompute(self, x: Array, grad: Grad) -> TorchPass:
         """By activation checkpointing. An early stop would leave open whether an update is among what runs again."""
-        run = inspect.unwrap(checkpoint)  # what is around it imports all of torch.compile
 
         def call(tensor: torch.Tensor) -> Any:
             with set_checkpoint_early_stop(False):
-                return run(self._call, tensor, True, use_reentrant=False, preserve_rng_state=False)
+                return checkpoint(self._call, tensor, True, use_reentrant=False, preserve_rng_state=False)
 
         return self._pass(x, grad, call)
 
