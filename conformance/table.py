@@ -17,12 +17,25 @@ from .experiments.exchanges import act_exchanges
 from .experiments.gradients import act_gradients
 from .experiments.history import act_history
 from .experiments.jacobian import act_jacobian
+from .experiments.life_cycle import act_life_cycle
 from .experiments.memory import act_memory
+from .experiments.reentrance import act_reentrance
 from .experiments.relations import act_relations
 from .experiments.training import act_training
 from .experiments.variants import act_variants
 from .experiments.weights import act_weights
-from .judges import consequences, coverage, differences, evaluation, forward, gradients, relations, running
+from .judges import (
+    consequences,
+    coverage,
+    differences,
+    evaluation,
+    forward,
+    gradients,
+    reentrance,
+    relations,
+    running,
+    state,
+)
 
 
 @dataclass(frozen=True)
@@ -130,6 +143,12 @@ def _layout_literals() -> tuple[Case, ...]:
     )
 
 
+def _pair_literals(experiment: str) -> tuple[Case, ...]:
+    """Two a rank: one begins with a count of 0, one with another."""
+    shapes = ((3, 2), (4, 3), (2, 3, 2), (3, 2, 4), (2, 3, 2, 2), (3, 2, 1, 3), (2, 3, 2, 1, 2), (3, 2, 1, 2, 2))
+    return tuple(Case(experiment, "float32", shape, 0.1, 0.3, seed=seed) for seed, shape in enumerate(shapes))
+
+
 def _small_literals(experiment: str) -> tuple[Case, ...]:
     """Few channels and few values: one or two of each rank."""
     return tuple(case for case in _literals(experiment) if case.channels <= 4 and 2 < case.count <= 40)
@@ -164,7 +183,9 @@ EXPERIMENTS: dict[str, Experiment] = {
                 "R1": running.judge_shape,
                 "R2": running.judge_r2,
                 "R6": running.judge_r6,
+                "R7": running.judge_r7,
                 "R8": running.judge_r8,
+                "R11": running.judge_r11,
                 "G1": gradients.judge_g1,
                 "F10": consequences.judge_f10,
                 "F11": consequences.judge_f11,
@@ -224,7 +245,12 @@ EXPERIMENTS: dict[str, Experiment] = {
         Experiment(
             "gradients",
             act_gradients,
-            {"G6": gradients.judge_g6, "G7": gradients.judge_g7},
+            {
+                "G6": gradients.judge_g6,
+                "G7": gradients.judge_g7,
+                "R7": running.judge_r7_by_subset,
+                "R11": running.judge_r11_by_subset,
+            },
             needs=("gradients",),
             cases=14,
             longest=260,
@@ -264,6 +290,7 @@ EXPERIMENTS: dict[str, Experiment] = {
                 "F1": forward.judge_f1_in_history,
                 "G1": gradients.judge_g1_in_history,
                 "R3": running.judge_history,
+                "R7": running.judge_history,
             },
             needs=("running_statistics",),
             cases=12,
@@ -300,6 +327,33 @@ EXPERIMENTS: dict[str, Experiment] = {
                 Case("cumulative", "float32", shape, 0.1, None, steps=4)
                 for shape in ((3, 2), (2, 3, 2), (3, 2, 2, 2), (2, 2, 2, 1, 3))
             ),
+        ),
+        Experiment(
+            "reentrance",
+            act_reentrance,
+            {"G8": reentrance.judge_g8, "G14": reentrance.judge_g14, "S6": reentrance.judge_s6},
+            needs=("gradients", "reentrance"),
+            cases=6,
+            longest=40,
+            literal=_pair_literals("reentrance"),
+        ),
+        Experiment(
+            "life_cycle",
+            act_life_cycle,
+            {
+                "S1": state.judge_s1,
+                "S2": state.judge_s2,
+                "S3": state.judge_s3,
+                "S4": state.judge_s4,
+                "E8": state.judge_e8,
+                "R9": state.judge_r9,
+                "R11": state.judge_r11,
+                "R12": state.judge_r12,
+            },
+            needs=("running_statistics",),
+            cases=6,
+            longest=40,
+            literal=_pair_literals("life_cycle"),
         ),
         Experiment("memory", act_memory, {"R8": running.judge_r8_in_memory}, cases=3, longest=70),
         Experiment(

@@ -58,9 +58,10 @@ def test_the_seed_is_refused_for_its_defects() -> None:
     report = bnspec.certify(load_target("reference:seed").obj, profile="smoke").targets[0]
     assert report.dialect == "makemore"
     failed = {clause.id: clause.why or "" for clause in report.clauses if clause.outcome in ("fail", "crashed")}
-    assert set(failed) == {"R1", "R8"}
+    assert set(failed) == {"R1", "R8", "S2"}
     assert "shape of running_mean after a batch: got (1," in failed["R1"]
     assert "the graph of the pass" in failed["R8"]
+    assert "deepcopy" in failed["S2"]
 
 
 def test_torch_under_another_dialect_is_told_which_it_follows() -> None:
@@ -96,7 +97,7 @@ def test_the_examples_are_what_they_say() -> None:
     assert bnspec.certify(load_target(f"{path}:FastBatchNorm").obj, profile="smoke").conforms
     report = bnspec.certify(load_target(f"{path}:BiasedBatchNorm").obj, profile="smoke").targets[0]
     failed = {clause.id for clause in report.clauses if clause.outcome == "fail"}
-    assert failed == {"R2", "R3", "R4", "R5", "R6", "E6"}
+    assert failed >= {"R2", "R3", "R4", "R5", "R6", "R7", "E6", "S4"}, "all that R2 is a part of"
     assert "the biased variance were stored" in (report.clause("R2").why or "")
 
 

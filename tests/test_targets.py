@@ -217,7 +217,9 @@ def test_an_argument_that_cannot_be_read_says_how_to_write_it(pairs: list[str], 
 
 # ---- promises
 TORCH_ABILITIES = frozenset(PROMISED)
-FUNCTION_ABILITIES = TORCH_ABILITIES - {"initial_state", "cumulative"}
+OBJECT_ABILITIES = TORCH_ABILITIES - {"saves", "converts", "resets", "recomputation"}
+NUMPY_ABILITIES = OBJECT_ABILITIES - {"gradient_subsets", "reentrance"}
+FUNCTION_ABILITIES = OBJECT_ABILITIES - {"initial_state", "cumulative", "copies", "switches", "counter"}
 
 
 @pytest.mark.parametrize(
@@ -228,12 +230,12 @@ FUNCTION_ABILITIES = TORCH_ABILITIES - {"initial_state", "cumulative"}
         (nn.BatchNorm3d, (5,), ("float32", "float64"), TORCH_ABILITIES),
         (nn.SyncBatchNorm, (2, 3, 4, 5), ("float32", "float64"), TORCH_ABILITIES),
         (RIGHT.HandsOn, (2, 3), ("float32", "float64"), TORCH_ABILITIES),
-        (RIGHT.PlainTorch, (2, 3, 4, 5), ("float32", "float64"), TORCH_ABILITIES - {"cumulative"}),
+        (RIGHT.PlainTorch, (2, 3, 4, 5), ("float32", "float64"), OBJECT_ABILITIES - {"cumulative"}),
         (F.batch_norm, (2, 3, 4, 5), ("float32", "float64"), FUNCTION_ABILITIES),
-        (SEED, (2,), ("float32", "float64"), TORCH_ABILITIES - {"cumulative"}),
-        (REFERENCE, (2, 3, 4, 5), ("float32", "float64"), TORCH_ABILITIES),
-        (TEACHING, (2, 3, 4, 5), ("float16", "float32", "float64"), TORCH_ABILITIES - {"gradient_subsets"}),
-        (RIGHT.ForwardOnly, (2, 3, 4, 5), ("float32", "float64"), TORCH_ABILITIES - {"gradient_subsets"}),
+        (SEED, (2,), ("float32", "float64"), OBJECT_ABILITIES - {"cumulative", "counter"}),
+        (REFERENCE, (2, 3, 4, 5), ("float32", "float64"), OBJECT_ABILITIES),
+        (TEACHING, (2, 3, 4, 5), ("float16", "float32", "float64"), NUMPY_ABILITIES),
+        (RIGHT.ForwardOnly, (2, 3, 4, 5), ("float32", "float64"), NUMPY_ABILITIES - {"counter"}),
     ],
 )
 def test_promises(subject: Any, ranks: tuple[int, ...], dtypes: tuple[str, ...], abilities: frozenset[str]) -> None:
@@ -307,7 +309,7 @@ def test_dialects_come_from_the_target_or_the_adapter_or_nobody() -> None:
     ("without", "gone"),
     [
         ("gradients", {"gradients"}),
-        ("running_statistics", {"running_statistics", "evaluation", "cumulative", "initial_state"}),
+        ("running_statistics", {"running_statistics", "evaluation", "switches", "cumulative", "initial_state"}),
         ("affine", {"affine", "gamma", "beta"}),
     ],
 )
@@ -328,13 +330,15 @@ def test_what_is_left_out_need_not_exist(without: str, gone: set[str]) -> None:
             return x + 1
 
     assert "--without" in refusal(lambda: resolve(Lacks))
-    everything = {"gradients", "running_statistics", "evaluation", "affine", "gamma", "beta", "initial_state"}
+    state = {"running_statistics", "evaluation", "switches", "initial_state", "copies"}
+    everything = {"gradients", "affine", "gamma", "beta"} | state
     assert resolve(Lacks, without=frozenset({without})).promises.abilities == everything - gone
 
 
 def test_what_stands_on_running_statistics_goes_with_them() -> None:
     left = resolve(nn.BatchNorm1d, without=frozenset({"running_statistics"})).promises.abilities
-    assert left == {"gradients", "gradient_subsets", "affine", "gamma", "beta"}
+    kept = {"reentrance", "recomputation", "saves", "copies", "converts"}
+    assert left == {"gradients", "gradient_subsets", "affine", "gamma", "beta"} | kept
 
 
 def test_positions_are_left_out_by_rank() -> None:

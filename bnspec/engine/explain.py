@@ -35,13 +35,16 @@ def explain(subject: Subject, findings: Mapping[str, Finding]) -> Explanation:
         return Explanation()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        sentence = _find_dialect(subject, numbers)
+        # What fails a SHOULD may do so under every dialect, and would then hide the one that explains the rest.
+        sentence = _find_dialect(subject, {c: f for c, f in numbers.items() if CLAUSES[c].level == "MUST"})
         mistakes = {clause: words for clause, f in numbers.items() if (words := _find_mistake(subject, f)) is not None}
     return Explanation(() if sentence is None else (sentence,), mistakes)
 
 
 def _find_dialect(subject: Subject, findings: Mapping[str, Finding]) -> str | None:
-    """A sentence, if one other combination of conventions makes every finding disappear."""
+    """A sentence, if there are findings and one other combination of conventions makes all of them disappear."""
+    if not findings:
+        return None
     own = subject.dialect
     combinations: dict[tuple[object, ...], list[Dialect]] = {}
     for dialect in DIALECTS.values():

@@ -44,7 +44,14 @@ class Subject:
             "batch_statistics": dialect.training_statistics == "batch",
             "biased_normalisation": dialect.normalises_with == "biased",
         }
-        return p.abilities | {ability for ability, follows in following.items() if follows}
+        narrow = set() if self._fits_every_dtype() else {"converts"}
+        return (p.abilities | {ability for ability, follows in following.items() if follows}) - narrow
+
+    def _fits_every_dtype(self) -> bool:
+        """Are float32 and float64 both promised, and a fixed eps within the range of either?"""
+        eps, single = self.promises.eps, PRECISIONS["float32"].storage
+        fits = eps is None or single.smallest_normal <= eps <= single.largest
+        return fits and {"float32", "float64"} <= set(self.promises.dtypes)
 
     def offers(self, *abilities: str) -> bool:
         return self.abilities.issuperset(abilities)

@@ -52,9 +52,9 @@ class Adapter:
     """A family of layers, known by its attributes.
 
     `dtypes` are promised; `probed_dtypes` too where the constructor takes a dtype or a probe finds them; `low_dtypes`
-    where a probe finds them. `ranks` and
-    `cumulative` look at a layer; ranks of None ask for probing. `methods` names the methods that abilities stand on.
-    `make_layer` wraps a layer whose arrays are on a device.
+    where a probe finds them. `ranks`, `cumulative` and `lifecycle` look at a layer; ranks of None ask for probing,
+    `lifecycle` adds to `abilities`. `methods` names the methods that abilities stand on. `make_layer` wraps a layer
+    whose arrays are on a device.
     """
 
     framework: Framework
@@ -67,6 +67,7 @@ class Adapter:
     ranks: Callable[[Any], tuple[int, ...] | None]
     cumulative: Callable[[Any], bool]
     abilities: frozenset[str]
+    lifecycle: Callable[[Any], frozenset[str]]
     methods: Mapping[str, str]
     make_layer: Callable[[Any, str], Layer]
 
@@ -92,11 +93,13 @@ class Adapter:
         """The abilities that the layer's attributes speak of, with those of the family."""
         gamma, beta, mean, var = (read_attribute(subject, name) is not None for name in self.names.arrays)
         abilities = {a for a in self.abilities if a not in self.methods or has_method(subject, self.methods[a])}
+        abilities |= self.lifecycle(subject)
         abilities |= {ability for ability, has in (("gamma", gamma), ("beta", beta)) if has}
         abilities |= {"affine"} if gamma and beta else set()
         if mean and var:
             abilities |= {"running_statistics", "initial_state"}
-            abilities |= {"evaluation"} if has_mode(subject) else set()
+            abilities |= {"evaluation", "switches"} if has_mode(subject) else set()
+            abilities |= {"counter"} if read_attribute(subject, self.names.batches) is not None else set()
         return frozenset(abilities)
 
 

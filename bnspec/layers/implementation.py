@@ -119,5 +119,5 @@ def leave_out(promises: Promises, without: frozenset[str]) -> Promises:
     if {"gamma", "beta"} & without:
         without |= {"affine"}
     if "running_statistics" in without:
-        without |= {"evaluation", "cumulative", "initial_state"}
+        without |= {"evaluation", "switches", "cumulative", "initial_state", "counter", "resets"}
     return replace(promises, ranks=ranks, abilities=promises.abilities - without)

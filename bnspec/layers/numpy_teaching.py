@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Callable
 from typing import Any, Literal
@@ -66,8 +67,7 @@ class NumPyLayer:
         self._forwards += 1
         with calling("forward"), np.errstate(all="ignore"):
             if self._told != training:
-                set_mode(self._subject, training)
-                self._told = training
+                self.switch(training)
             call = self._subject if callable(self._subject) else self._subject.forward
             y = call(native)
         return NumPyPass(self, self._forwards, native, _check_array("forward", "returned", y), grad)
@@ -90,6 +90,15 @@ class NumPyLayer:
                     setattr(self._subject, name, copy_array(value.reshape(current.shape) if fits else value))
             if state.batches is not None and getattr(self._subject, NAMES.batches, None) is not None:
                 setattr(self._subject, NAMES.batches, state.batches)
+
+    def switch(self, training: bool) -> None:
+        with calling("state"):
+            set_mode(self._subject, training)
+            self._told = training
+
+    def copy(self) -> NumPyLayer:
+        with calling("state"):
+            return NumPyLayer(copy.deepcopy(self._subject))
 
     def describe(self, what: Literal["running_mean", "running_var"]) -> Description | None:
         with calling("state"):
@@ -181,7 +190,8 @@ ADAPTER = Adapter(
     devices=("cpu",),
     ranks=lambda _: None,
     cumulative=lambda _: False,
-    abilities=frozenset({"gradients"}),
+    abilities=frozenset({"gradients", "copies"}),
+    lifecycle=lambda _: frozenset(),
     methods={"gradients": "backward"},
     make_layer=lambda subject, _: NumPyLayer(subject),
 )

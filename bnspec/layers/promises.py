@@ -15,6 +15,14 @@ PROMISED: dict[str, str] = {
     "cumulative": "momentum=None, the plain average over the batches",
     "initial_state": "buffers of the layer's own, with initial values",
     "gradient_subsets": "a choice of which of x, gamma and beta need a gradient",
+    "reentrance": "several forwards before the first of their backwards",
+    "recomputation": "a forward that runs again in its backward, as activation checkpointing has it",
+    "counter": "a count of the training batches",
+    "switches": "a mode that is switched apart from the calls",
+    "saves": "a save of the whole state, and a restore from it",
+    "copies": "copies of a layer",
+    "converts": "a conversion to another dtype",
+    "resets": "a reset of the running statistics",
 }
 FOLLOWING: dict[str, str] = {
     "positions": "batches of rank 3 or more, where a channel holds more than one value an example",

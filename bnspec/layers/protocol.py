@@ -5,7 +5,7 @@ Batches cross with the channel on axis 1, whatever the framework's own axis; str
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -136,6 +136,54 @@ class Layer(Protocol):
     def load(self, state: State) -> None: ...
 
     def describe(self, what: Literal["running_mean", "running_var"]) -> Description | None: ...
+
+
+# What only some layers can do, one protocol an ability of `promises`. Every method may raise SubjectError.
+class Reenters(Protocol):
+    """`reentrance`: passes wait for their backwards while others run."""
+
+    def add_up(self, passes: Sequence[Pass], dys: Sequence[Array]) -> Sequence[Gradients]:
+        """Gradients of the sum of passes of this layer: x of each, gamma and beta of all, the same in each."""
+
+
+class Recomputes(Protocol):
+    """`recomputation`: a training pass that keeps nothing."""
+
+    def recompute(self, x: Array, grad: Grad) -> Pass:
+        """A pass whose forward runs a second time in its backward, to the end."""
+
+
+class Switches(Protocol):
+    """`switches`: a mode of the layer's own."""
+
+    def switch(self, training: bool) -> None: ...
+
+
+class Saves(Protocol):
+    """`saves`: what is saved holds the values of that moment, as a file would."""
+
+    def save(self) -> object: ...
+
+    def restore(self, saved: object | None) -> None:
+        """Take over what `save` of any such layer gave; None restores an empty save."""
+
+
+class Copies(Protocol):
+    """`copies`: by the means of the language or of the framework."""
+
+    def copy(self) -> Layer: ...
+
+
+class Converts(Protocol):
+    """`converts`: in place."""
+
+    def convert(self, dtype: str) -> None: ...
+
+
+class Resets(Protocol):
+    """`resets`: of running statistics and counter, in place."""
+
+    def reset(self) -> None: ...
 
 
 def as_dtype(name: str) -> np.dtype[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -23,6 +23,12 @@ class TorchLayer:
         self._holder, self._names, self._device, self._call = holder, names, device, call
 
     def run(self, x: Array, *, training: bool, grad: Grad = NONE) -> TorchPass:
+        return self._pass(x, grad, lambda tensor: self._call(tensor, training))
+
+    def add_up(self, passes: Sequence[TorchPass], dys: Sequence[Array]) -> Sequence[Gradients]:
+        return differentiate(passes, dys)
+
+    def _pass(self, x: Array, grad: Grad, call: Callable[[Tensor], Any]) -> TorchPass:
         tensor = to_tensor(x, self._device)
         with calling("state"):
             wanted = (
@@ -31,7 +37,7 @@ class TorchLayer:
                 self._ask(self._names.beta, grad.beta),
             )
         with calling("forward"), torch.set_grad_enabled(grad.recording):
-            y = self._call(tensor, training)
+            y = call(tensor)
         return TorchPass(tensor, _check_tensor("forward", "returned", y), wanted, self._device)
 
     def state(self) -> State:
@@ -88,11 +94,11 @@ class TorchLayer:
 
 
 class TorchPass:
-    """One forward. `wanted` holds those of x, gamma and beta, as they were then, that need a gradient."""
+    """One forward. `wanted` has those of x, gamma and beta, as they were then, that need a gradient."""
 
     def __init__(self, x: Tensor, y: Tensor, wanted: tuple[Tensor | None, ...], device: str) -> None:
         self._native = {"x": x, "y": y}
-        self._wanted, self._device = wanted, device
+        self.wanted, self._device = wanted, device
         with calling("forward"):
             # At once, because a later call may overwrite what it handed out (E8).
             self._y = to_array(y)
@@ -102,14 +108,12 @@ class TorchPass:
         return self._y
 
     def backward(self, dy: Array) -> Gradients:
-        self._native["dy"] = upstream = to_tensor(dy, self._device)
-        inputs = [tensor for tensor in self._wanted if tensor is not None]
-        if not inputs:
-            return Gradients(None, None, None)
-        with calling("backward"):
-            found = iter(torch.autograd.grad(self._native["y"], inputs, upstream, allow_unused=True))
-            gradients = [None if tensor is None else next(found) for tensor in self._wanted]
-            return Gradients(*(None if gradient is None else to_array(gradient) for gradient in gradients))
+        return differentiate([self], [dy])[0]
+
+    def receive(self, dy: Array) -> tuple[Tensor, Tensor]:
+        """y and an upstream gradient, as they go into a backward."""
+        self._native["dy"] = to_tensor(dy, self._device)
+        return self._native["y"], self._native["dy"]
 
     def read(self, what: Literal["x", "y", "dy"]) -> Array:
         with calling("state"):
@@ -122,17 +126,34 @@ class TorchPass:
         return describe_tensor(self._native["y"])
 
 
-def call_object(subject: Any) -> Call:
+def differentiate(passes: Sequence[TorchPass], dys: Sequence[Array]) -> list[Gradients]:
+    """The gradients of a sum of passes that share their parameters: x of each, gamma and beta of all in each."""
+    ys, upstream = zip(*(each.receive(dy) for each, dy in zip(passes, dys, strict=True)), strict=True)
+    inputs = {id(tensor): tensor for each in passes for tensor in each.wanted if tensor is not None}
+    if not inputs:
+        return [Gradients(None, None, None) for _ in passes]
+    with calling("backward"):
+        found: Sequence[Tensor | None] = torch.autograd.grad(ys, list(inputs.values()), upstream, allow_unused=True)
+        arrays = {key: to_array(g) for key, g in zip(inputs, found, strict=True) if g is not None}
+        return [Gradients(*(arrays.get(id(tensor)) for tensor in each.wanted)) for each in passes]
+
+
+class ObjectCall:
     """Calls of a layer that has its mode as a state of its own, which is told of changes alone, as users do."""
-    told: list[bool] = []
 
-    def call(x: Tensor, training: bool) -> Any:
-        if told != [training]:
-            set_mode(subject, training)
-            told[:] = [training]
-        return subject(x)
+    def __init__(self, subject: Any) -> None:
+        self._subject = subject
+        self._told: bool | None = None
 
-    return call
+    def switch(self, training: bool) -> None:
+        """Tell the layer its mode, whatever it was told before."""
+        set_mode(self._subject, training)
+        self._told = training
+
+    def __call__(self, x: Tensor, training: bool) -> Any:
+        if self._told != training:
+            self.switch(training)
+        return self._subject(x)
 
 
 def _check_tensor(stage: Stage, verb: str, value: Any) -> Tensor:

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnspec.layers.adapter import Adapter, Names
-from bnspec.layers.torch_layer import TorchLayer, call_object
+from bnspec.layers.torch_lifecycle import OBJECT_ABILITIES, ObjectLayer, find_lifecycle
 from bnspec.layers.torch_tensors import LOW, TORCH
 
 NAMES = Names("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
@@ -29,8 +29,8 @@ def _is_torchs_own(subject: Any) -> bool:
     return isinstance(subject, _BatchNorm)
 
 
-def _make_layer(subject: Any, device: str) -> TorchLayer:
-    return TorchLayer(subject, NAMES, device, call_object(subject))
+def _make_layer(subject: Any, device: str) -> ObjectLayer:
+    return ObjectLayer(subject, NAMES, device)
 
 
 ADAPTER = Adapter(
@@ -43,7 +43,8 @@ ADAPTER = Adapter(
     devices=("cpu", "cuda"),
     ranks=_find_ranks,
     cumulative=_is_torchs_own,
-    abilities=frozenset({"gradients", "gradient_subsets"}),
+    abilities=OBJECT_ABILITIES,
+    lifecycle=find_lifecycle,
     methods={},
     make_layer=_make_layer,
 )

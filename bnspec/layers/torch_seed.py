@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from bnspec.layers.adapter import Adapter, Names
-from bnspec.layers.torch_layer import TorchLayer, call_object
+from bnspec.layers.torch_lifecycle import OBJECT_ABILITIES, ObjectLayer, find_lifecycle
 from bnspec.layers.torch_tensors import LOW, TORCH
 
 NAMES = Names("gamma", "beta", "running_mean", "running_var", "batches")
 
 
-def _make_layer(subject: Any, device: str) -> TorchLayer:
-    return TorchLayer(subject, NAMES, device, call_object(subject))
+def _make_layer(subject: Any, device: str) -> ObjectLayer:
+    return ObjectLayer(subject, NAMES, device)
 
 
 ADAPTER = Adapter(
@@ -25,7 +25,8 @@ ADAPTER = Adapter(
     devices=("cpu", "cuda"),
     ranks=lambda _: None,
     cumulative=lambda _: False,
-    abilities=frozenset({"gradients", "gradient_subsets"}),
+    abilities=OBJECT_ABILITIES,
+    lifecycle=find_lifecycle,
     methods={},
     make_layer=_make_layer,
 )

@@ -14,7 +14,7 @@ from bnspec.spec.equations import Cotangents
 
 from ..acting import Attempt, Played, Stage, attempt, play
 from ..expected import ExpectedBuffers, ExpectedPass, begin_buffers, expect_evaluation, expect_training, update_buffers
-from .states import keep_offered
+from .states import is_usable, keep_offered
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,7 @@ class EvaluationRecord:
     def expected_trained(self) -> ExpectedPass | None:
         """By the state that the training pass left, where evaluation can be expected of it; R2 judges the rest."""
         state = self.learned.get()
-        mean, var, gamma = state.running_mean, state.running_var, state.gamma
-        if mean is None or var is None or mean.size != var.size or (gamma is not None and gamma.size != mean.size):
-            return None
-        usable = np.isfinite(mean).all() and np.isfinite(var).all() and (var >= 0).all()
-        return self.expected(state) if usable else None
+        return self.expected(state) if is_usable(state) else None
 
     def expected(self, state: State) -> ExpectedPass:
         return expect_evaluation(self.stage.terms, self.batch.x, state, self.stage.case.eps)

@@ -38,3 +38,11 @@ def keep_offered(stage: Stage, state: State) -> State:
     if not stage.subject.offers("running_statistics"):
         state = replace(state, running_mean=None, running_var=None, batches=None)
     return state
+
+
+def is_usable(state: State) -> bool:
+    """Can an evaluation be expected by this state? Where not, R2 has a say."""
+    mean, var, gamma = state.running_mean, state.running_var, state.gamma
+    if mean is None or var is None or mean.size != var.size or (gamma is not None and gamma.size != mean.size):
+        return False
+    return bool(np.isfinite(mean).all() and np.isfinite(var).all() and (var >= 0).all())

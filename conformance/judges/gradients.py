@@ -14,7 +14,7 @@ from bnspec.spec.equations import Cotangents, jacobian_evaluation, jacobian_trai
 from ..acting import Stage
 from ..compare import VACUOUS, Judgement, compare, compare_bits, differs, worst_of
 from ..experiments.evaluation import EvaluationRecord
-from ..experiments.gradients import GradientRecord
+from ..experiments.gradients import GradientRecord, name_grad
 from ..experiments.history import HistoryRecord
 from ..experiments.jacobian import JacobianRecord
 from ..experiments.training import TrainingRecord
@@ -145,13 +145,9 @@ def judge_g7(record: GradientRecord) -> Judgement:
     shape, telling = record.batch.x.shape, record.expected.informative
     checks = []
     for grad, played in record.subsets:
-        when = f" when {_name(grad)} needs a gradient"
+        when = f" when {name_grad(grad)}"
         checks.append(judge_gradients(played.gradients.get(), exact, bound, record.stage, shape, telling, grad, when))
     return worst_of(*checks)
-
-
-def _name(grad: Grad) -> str:
-    return "only " + " and ".join(name for name in ("x", "gamma", "beta") if getattr(grad, name))
 
 
 def judge_g4(record: JacobianRecord) -> Judgement:

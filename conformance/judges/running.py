@@ -8,9 +8,10 @@ import numpy as np
 
 from bnspec.layers.protocol import Array, State
 
-from ..acting import Attempt, Stage
+from ..acting import Attempt, Played, Stage
 from ..compare import VACUOUS, Judgement, compare, compare_bits, differs, worst_of
 from ..expected import ExpectedBuffers, begin_buffers, update_buffers
+from ..experiments.gradients import GradientRecord, name_grad
 from ..experiments.history import HistoryRecord
 from ..experiments.memory import MemoryRecord
 from ..experiments.states import initial_state
@@ -87,6 +88,59 @@ def judge_r6(record: TrainingRecord) -> Judgement:
     if record.batch.x.shape[0] == record.stage.case.count:
         return VACUOUS
     return judge_r2(record)
+
+
+def judge_r7(record: TrainingRecord) -> Judgement:
+    """One update in the forward, none in the backward."""
+    return _judge_update(record.played, record.expected_buffers, record.stage, "a forward")
+
+
+def judge_r7_by_subset(record: GradientRecord) -> Judgement:
+    """One update whatever needs a gradient, or with recording off."""
+    if not record.stage.case.training:
+        return VACUOUS
+    return worst_of(
+        *(
+            _judge_update(played, record.expected_buffers, record.stage, f"a forward when {name_grad(grad)}")
+            for grad, played in (*record.subsets, *record.unasked)
+        )
+    )
+
+
+def _judge_update(played: Played, expected: ExpectedBuffers, stage: Stage, after: str) -> Judgement:
+    played.forward.get()
+    left, later = played.after_forward.get(), played.after_backward.get()
+    kept = [
+        compare_bits(f"{name} after the backward", getattr(later, name), getattr(left, name))
+        for name in ("running_mean", "running_var")
+    ]
+    return worst_of(judge_buffers(left, expected, stage, after), *kept)
+
+
+def judge_r11(record: TrainingRecord) -> Judgement:
+    """One more after a batch, and no more after its backward."""
+    return _judge_count(record.played, record.start, "a training batch")
+
+
+def judge_r11_by_subset(record: GradientRecord) -> Judgement:
+    """One more after a batch, whatever needs a gradient, or with recording off."""
+    if not record.stage.case.training:
+        return VACUOUS
+    return worst_of(
+        *(
+            _judge_count(played, record.start, f"a batch when {name_grad(grad)}")
+            for grad, played in (*record.subsets, *record.unasked)
+        )
+    )
+
+
+def _judge_count(played: Played, start: State, after: str) -> Judgement:
+    played.forward.get()
+    wanted = (start.batches or 0) + 1
+    return worst_of(
+        differs(f"number of batches after {after}", played.after_forward.get().batches, wanted),
+        differs(f"number of batches after {after} and its backward", played.after_backward.get().batches, wanted),
+    )
 
 
 def judge_r8(record: TrainingRecord) -> Judgement:

@@ -88,10 +88,13 @@ EVALUATION: tuple[Clause, ...] = (
     Clause(
         id="E8",
         title="outputs handed out stay as they are",
-        statement="An output is not overwritten by a later call of the same layer, in evaluation or in training.",
+        statement="An output is not overwritten by a later call of the same layer, in evaluation or in training, with"
+        " recording or without.",
         why="Whoever holds y holds values; a buffer used again for the next call would change them unseen.",
         source="first principles",
         bound="bit for bit",
+        status="active",
         needs=("evaluation",),
+        informative=RARE,
     ),
 )

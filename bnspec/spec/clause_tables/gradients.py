@@ -94,13 +94,16 @@ GRADIENTS: tuple[Clause, ...] = (
         id="G8",
         title="passes do not disturb each other",
         statement="A backward gives the gradient of its own forward: after another training forward, in either order of"
-        " the backwards; after an evaluation or a change of mode; and added up over two passes. Where parameters or"
-        " buffers were written in between: that gradient still, or an error, never another number.",
+        " the backwards; after an evaluation or a change of mode; and added up over two passes. Where the user wrote to"
+        " parameters or buffers in between: that gradient still, or an error, never another number. What a later"
+        " training forward writes is no such matter for a training pass; for an evaluation it is G14's.",
         why="G1 and G2 are functions of what the forward read. Scratch memory shared by passes, or statistics looked up"
         " again, belong to whichever pass ran last.",
         source="pytorch/pytorch#175024, pytorch/pytorch#2268, apache/mxnet#18499, apache/mxnet#9648",
         bound="e_dx, e_dgamma, e_dbeta of each pass; their sums where two are added up",
-        needs=BACKWARD,
+        status="active",
+        needs=("gradients", "reentrance"),
+        informative=RARE,
     ),
     Clause(
         id="G9",
@@ -174,10 +177,12 @@ GRADIENTS: tuple[Clause, ...] = (
         statement="An evaluation forward, then a training forward, then the backward of the first: the gradient of the"
         " state that the evaluation read, or an error, never another number.",
         why="As G8: the training forward writes rm and rv, of which the first backward needs the former values.",
-        source="first principles; measured: shipped layers differ, hence SHOULD",
+        source="first principles; measured with torch 2.13.0 (CPU): its kernel writes the buffers unseen by autograd,"
+        " and the backward reads them as they are then; hence SHOULD",
         bound='e_dx, e_dgamma, e_dbeta of chapter "evaluation"; or an exception',
+        status="active",
         level="SHOULD",
-        needs=("gradients", "evaluation", "running_statistics"),
+        needs=("gradients", "reentrance", "evaluation", "running_statistics"),
         informative=RARE,
     ),
 )

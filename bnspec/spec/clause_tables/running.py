@@ -95,6 +95,7 @@ RUNNING: tuple[Clause, ...] = (
         why="R2 speaks of the forward alone; who asks for gradients is not among its arguments.",
         source="facebookresearch/fairscale#1035, Tencent/YOLO-Master#262, FluxML/Flux.jl#1429, ml-explore/mlx#1960",
         bound="e_rm and e_rv after the forward; bit for bit over the backward",
+        status="active",
         needs=BUFFERS,
     ),
     Clause(
@@ -117,6 +118,7 @@ RUNNING: tuple[Clause, ...] = (
         why="Buffers are the state of one layer; a default made once for the class would be common to all.",
         source="first principles",
         bound="bit for bit",
+        status="active",
         needs=OWN_BUFFERS,
         informative=COSTLY,
     ),
@@ -136,21 +138,24 @@ RUNNING: tuple[Clause, ...] = (
     Clause(
         id="R11",
         title="the counter counts batches",
-        statement="The counter, where there is one, grows by one with each training batch of m >= 2 that returned an"
-        " output and with nothing else. What an empty batch counts is the dialect's; refused ones are B9's.",
+        statement="The counter grows by one with each training batch of m >= 2 that returned an output, recorded or"
+        " not, and with nothing else. What an empty batch counts is the dialect's; refused ones are B9's.",
         why="The plain average (R4) divides by it: one batch too many and every later average is wrong.",
         source="pytorch/pytorch#110361; measured: torch.nn.BatchNorm* counts an empty batch",
         bound="equal integers",
-        needs=BUFFERS,
+        status="active",
+        needs=("running_statistics", "counter", "batch_statistics"),
     ),
     Clause(
         id="R12",
         title="a reset restores the beginning",
-        statement="Where a reset of the running statistics is offered: after it rm, rv and the counter are as R1 says.",
+        statement="Where a reset of the running statistics is offered: after it rm, rv and the counter are as R1 says,"
+        " gamma and beta as they were, and the next batch is averaged in as the first.",
         why="A reset means construction without new parameters.",
         source="PyTorch, documentation of reset_running_stats",
-        bound="bit for bit",
-        needs=OWN_BUFFERS,
+        bound="bit for bit; e_rm and e_rv of the next batch",
+        status="active",
+        needs=("running_statistics", "resets"),
         informative=COSTLY,
     ),
 )

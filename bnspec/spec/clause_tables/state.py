@@ -10,45 +10,52 @@ STATE: tuple[Clause, ...] = (
     Clause(
         id="S1",
         title="save and restore is the identity",
-        statement="A layer restored from what another saved has its gamma, beta, rm, rv and counter; restoring an empty"
-        " state changes nothing.",
+        statement="A layer restored from what another saved has its gamma, beta, rm, rv and counter, and evaluates with"
+        " them, whatever it did before; saving changes nothing, nor does restoring an empty state.",
         why="The state is these five; whatever is not saved, or is changed on the way, is lost.",
         source="pytorch/pytorch#110361, pytorch/pytorch#8481, facebookresearch/detectron2#3160, torch/nn#609",
-        bound="bit for bit",
-        needs=BUFFERS,
+        bound="bit for bit; e_y of the evaluation",
+        status="active",
+        needs=("running_statistics", "saves"),
         informative=RARE,
     ),
     Clause(
         id="S2",
         title="copies are independent",
-        statement="A copy has the state of its original, and training either leaves the other.",
+        statement="A copy made after a training pass has the state of its original and trains with its own; writing to"
+        " either or training it leaves the other.",
         why="A copy that shares a buffer is a second name, not a second layer.",
         source="first principles; measured: a buffer that holds a graph cannot be copied",
-        bound="bit for bit",
-        needs=BUFFERS,
+        bound="bit for bit; e_y, e_rm, e_rv, e_dx, e_dgamma, e_dbeta of the copy's own pass",
+        status="active",
+        needs=("running_statistics", "copies"),
         informative=RARE,
     ),
     Clause(
         id="S3",
         title="a conversion moves everything",
-        statement="After a conversion to a dtype or device, parameters and buffers are all there, each rounded once,"
-        " and F1, R2 and E1 hold with them.",
+        statement="After a conversion to another dtype, parameters and buffers all have it, each value rounded once,"
+        " the counter is as it was, and F1, R2 and E1 hold there.",
         why="One tensor left behind is a mixture that fails later, or is silently converted in each call.",
         source="NVIDIA/apex#133, apple/coreai-torch#54, open-mmlab/mmengine#1624",
         bound="values rounded to nearest in the new dtype; then e_y, e_rm, e_rv",
-        needs=BUFFERS,
+        status="active",
+        needs=("running_statistics", "converts"),
         informative=RARE,
     ),
     Clause(
         id="S4",
         title="modes and freezing mean what they say",
-        statement="After any sequence of switches, a layer in training does F1 and R2, a layer in evaluation E1 and E4,"
-        " and a frozen one leaves its buffers until it is thawed; switching twice is switching once.",
+        statement="After any sequence of switches, with or without calls in between, a layer in training does F1 and R2"
+        " and one in evaluation, which is how layers are frozen, E1 and E4; a switch itself changes no parameter and no"
+        " buffer, nor does it matter which parameters need a gradient.",
         why="The mode is one fact about the layer, not a history of calls.",
         source="mlcommons/algorithmic-efficiency#783, pgniewko/gt-pyg#112, tianweiy/CenterPoint#168,"
         " keras-team/keras#9522",
         bound="e_y, e_rm, e_rv; bit for bit where nothing may change",
+        status="active",
         needs=("running_statistics", "evaluation"),
+        informative=RARE,
     ),
     Clause(
         id="S5",
@@ -63,12 +70,15 @@ STATE: tuple[Clause, ...] = (
     Clause(
         id="S6",
         title="one layer, used twice",
-        statement="A layer used twice in a step makes two updates, one after the other; under recomputation (activation"
-        " checkpointing) it makes the number of updates that the framework documents.",
-        why="R7: one update a training forward. A recomputed forward is a second one unless it is told apart.",
+        statement="A layer used twice in a step makes two updates, one after the other, and the backwards none. Where"
+        " recomputation (activation checkpointing) is promised, the forward that runs again in the backward makes a"
+        " second update, and y and the gradients are those of F1 and G1.",
+        why="R7: one update a training forward. A recomputed forward is a second one: torch runs it to the end unless"
+        " told to stop early, which leaves open whether the update is among what runs.",
         source="keras-team/keras#8794, Tencent/YOLO-Master#262, facebookresearch/fairscale#1035",
-        bound="e_rm and e_rv of two steps",
-        needs=BUFFERS,
+        bound="e_rm and e_rv of two steps, bit for bit over the backwards; e_y, e_dx, e_dgamma, e_dbeta",
+        status="active",
+        needs=("running_statistics", "gradients", "reentrance"),
         informative=RARE,
     ),
 )

@@ -1,0 +1,68 @@
+"""What layers of torch can do besides passes: modes, recomputation, saves, copies, conversions and resets."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
+
+from bnspec.layers.adapter import Names, has_method
+from bnspec.layers.protocol import Array, Grad, calling
+from bnspec.layers.torch_layer import ObjectCall, TorchLayer, TorchPass
+
+OBJECT_ABILITIES = frozenset({"gradients", "gradient_subsets", "reentrance", "copies"})
+"""What any object whose parameters are tensors offers by autograd and by Python's own copies."""
+
+
+def find_lifecycle(subject: Any) -> frozenset[str]:
+    """The abilities of a module's life cycle; what is no module has none of them."""
+    if not isinstance(subject, nn.Module):
+        return frozenset()
+    resets = {"resets"} if has_method(subject, "reset_running_stats") else set()
+    return frozenset({"saves", "converts", "recomputation"} | resets)
+
+
+class ObjectLayer(TorchLayer):
+    """A layer that is an object of the subject's own. Saves, conversions and resets are those of `torch.nn`."""
+
+    def __init__(self, subject: Any, names: Names, device: str) -> None:
+        self._object = ObjectCall(subject)
+        super().__init__(subject, names, device, self._object)
+
+    def switch(self, training: bool) -> None:
+        with calling("state"):
+            self._object.switch(training)
+
+    def recompute(self, x: Array, grad: Grad) -> TorchPass:
+        """By activation checkpointing. An early stop would leave open whether an update is among what runs again."""
+
+        def call(tensor: torch.Tensor) -> Any:
+            with set_checkpoint_early_stop(False):
+                return checkpoint(self._call, tensor, True, use_reentrant=False, preserve_rng_state=False)
+
+        return self._pass(x, grad, call)
+
+    def copy(self) -> ObjectLayer:
+        with calling("state"):
+            return ObjectLayer(copy.deepcopy(self._holder), self._names, self._device)
+
+    def save(self) -> object:
+        """The values of this moment: torch's own dictionary shares memory with the module."""
+        with calling("state"):
+            return copy.deepcopy(self._holder.state_dict())
+
+    def restore(self, saved: Any) -> None:
+        with calling("state"):
+            self._holder.load_state_dict({} if saved is None else saved, strict=saved is not None)
+
+    def convert(self, dtype: str) -> None:
+        # Without recording, because a buffer that was asked for a gradient would come out with a graph.
+        with calling("state"), torch.no_grad():
+            self._holder.to(dtype=getattr(torch, dtype))
+
+    def reset(self) -> None:
+        with calling("state"):
+            self._holder.reset_running_stats()

@@ -1,0 +1,159 @@
+"""Passes of one layer that wait for their backwards while others run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import cast
+
+from bnspec.cases.batches import Batch, make_batch, make_state
+from bnspec.layers.protocol import Gradients, Layer, Pass, Recomputes, Reenters, State, Switches
+from bnspec.spec.bounds import GradientError
+from bnspec.spec.equations import Cotangents
+
+from ..acting import Attempt, Played, Stage, attempt, play
+from ..expected import ExpectedBuffers, ExpectedPass, begin_buffers, expect_evaluation, expect_training, update_buffers
+from .states import keep_offered
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What one backward gave that did not directly follow its forward.
+
+    `forward` names it: "first" and "second" are training passes of the two batches, "evaluated" an evaluation of the
+    first. `when` says what came in between; where that was a write, the backward `may_refuse`.
+    """
+
+    forward: str
+    when: str
+    gradients: Attempt[Gradients]
+    may_refuse: bool = False
+
+
+@dataclass(frozen=True)
+class ReentranceRecord:
+    """`scenes` in which nothing trained between an evaluation and its backward, and `late`, in which something did.
+
+    `joined` are the gradients of the sum of both training passes; `trained` and `answered` the states after two
+    forwards and after their backwards; `recomputed` is a pass whose forward ran again in its backward.
+    """
+
+    stage: Stage
+    batches: tuple[Batch, Batch]
+    start: State
+    scenes: tuple[Scene, ...]
+    late: Scene | None
+    joined: Attempt[Sequence[Gradients]]
+    trained: Attempt[State]
+    answered: Attempt[State]
+    recomputed: Played | None
+
+    @cached_property
+    def expected(self) -> dict[str, ExpectedPass]:
+        """By the name of the forward."""
+        terms, eps = self.stage.terms, self.stage.case.eps
+        first, second = (expect_training(terms, batch.x, self.start, eps) for batch in self.batches)
+        found = {"first": first, "second": second}
+        if _evaluates(self.stage):
+            found["evaluated"] = expect_evaluation(terms, self.batches[0].x, self.start, eps)
+        return found
+
+    @cached_property
+    def expected_gradients(self) -> dict[str, tuple[Cotangents, GradientError]]:
+        return {name: each.differentiate(self.batch_of(name).dy) for name, each in self.expected.items()}
+
+    def expected_buffers(self, *forwards: str) -> ExpectedBuffers:
+        """After some training forwards, from the start."""
+        buffers, count = begin_buffers(self.stage.terms, self.start), self.start.batches or 0
+        for more, name in enumerate(forwards):
+            buffers = update_buffers(buffers, self.expected[name], self.stage.case.momentum, count + more)
+        return buffers
+
+    def batch_of(self, forward: str) -> Batch:
+        return self.batches[forward == "second"]
+
+
+def _evaluates(stage: Stage) -> bool:
+    return stage.subject.offers("evaluation", "running_statistics")
+
+
+def act_reentrance(stage: Stage) -> ReentranceRecord:
+    """Let backwards wait for one another, for evaluations, switches and writes; then add two up, and recompute one."""
+    case = stage.case
+    batches = make_batch(case), make_batch(case, "second", shape=(case.shape[0] + 1, *case.shape[1:]))
+    start, other = (keep_offered(stage, make_state(case, stream)) for stream in ("state", "other"))
+    rehearsal = _Rehearsal(stage, stage.subject.make_layer(case, stage.device), start, batches)
+    scenes, trained, answered = rehearsal.use_twice()
+    late = None
+    if _evaluates(stage):
+        scenes.append(rehearsal.interrupt("first", " after an evaluation", lambda: rehearsal.forward("evaluated")))
+        late = rehearsal.interrupt(
+            "evaluated", " after a training forward", lambda: rehearsal.forward("second"), may_refuse=True
+        )
+    for name in ("first", "evaluated") if _evaluates(stage) else ("first",):
+        scenes += rehearsal.disturb(name, other)
+    recomputed = rehearsal.recompute() if stage.subject.offers("recomputation") else None
+    joined = rehearsal.add_up()
+    return ReentranceRecord(stage, batches, start, tuple(scenes), late, joined, trained, answered, recomputed)
+
+
+@dataclass(frozen=True)
+class _Rehearsal:
+    """One layer and what is played with it; every scene begins from the same state."""
+
+    stage: Stage
+    layer: Layer
+    start: State
+    batches: tuple[Batch, Batch]
+
+    def forward(self, name: str) -> Pass:
+        batch = self.batches[name == "second"]
+        return self.layer.run(batch.x, training=name != "evaluated", grad=self.stage.grad)
+
+    def backward(self, name: str, waiting: Attempt[Pass]) -> Attempt[Gradients]:
+        return attempt(lambda: waiting.get().backward(self.batches[name == "second"].dy))
+
+    def use_twice(self) -> tuple[list[Scene], Attempt[State], Attempt[State]]:
+        """Two forwards, then their backwards in either order; the states after the forwards and the backwards."""
+        scenes = []
+        for names in (("second", "first"), ("first", "second")):
+            self.layer.load(self.start)
+            waiting = {name: attempt(lambda: self.forward(name)) for name in ("first", "second")}  # noqa: B023  # called at once
+            trained = attempt(self.layer.state)
+            order = f" when two forwards wait and the {names[0]} is answered first"
+            scenes += [Scene(name, order, self.backward(name, waiting[name])) for name in names]
+        return scenes, trained, attempt(self.layer.state)
+
+    def interrupt(self, name: str, when: str, act: Callable[[], object], *, may_refuse: bool = False) -> Scene:
+        """A forward, an act, and the forward's backward."""
+        self.layer.load(self.start)
+        waiting = attempt(lambda: self.forward(name))
+        acted = attempt(act)
+        gradients = self.backward(name, waiting) if acted.error is None else Attempt[Gradients](error=acted.error)
+        return Scene(name, when, gradients, may_refuse)
+
+    def disturb(self, name: str, other: State) -> list[Scene]:
+        """Interrupt a pass by a change of mode and by writes."""
+        scenes, offers = [], self.stage.subject.offers
+        if offers("switches"):
+            switch = cast(Switches, self.layer).switch
+            scenes.append(self.interrupt(name, " after a change of mode", lambda: switch(name == "evaluated")))
+        for ability, what, written in (
+            ("affine", "parameters", State(other.gamma, other.beta)),
+            ("running_statistics", "buffers", State(running_mean=other.running_mean, running_var=other.running_var)),
+        ):
+            if offers(ability):
+                write = partial(self.layer.load, written)
+                scenes.append(self.interrupt(name, f" after a write to {what}", write, may_refuse=True))
+        return scenes
+
+    def recompute(self) -> Played:
+        self.layer.load(self.start)
+        layer, batch = cast(Recomputes, self.layer), self.batches[0]
+        return play(lambda: layer.recompute(batch.x, self.stage.grad), self.layer.state, batch.dy)
+
+    def add_up(self) -> Attempt[Sequence[Gradients]]:
+        self.layer.load(self.start)
+        dys = [batch.dy for batch in self.batches]
+        return attempt(lambda: cast(Reenters, self.layer).add_up([self.forward("first"), self.forward("second")], dys))

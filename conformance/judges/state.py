@@ -1,0 +1,161 @@
+"""Family S and its kin in E and R: what must stay, move or come back between the passes of a layer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bnspec.layers.protocol import State, as_dtype
+
+from ..compare import VACUOUS, Judgement, compare_bits, differs, worst_of
+from ..expected import ExpectedPass, begin_buffers, expect_evaluation, expect_training, update_buffers
+from ..experiments.life_cycle import Call, LifeRecord, Step
+from ..experiments.states import initial_state, is_usable
+from .forward import judge_output
+from .gradients import judge_gradients
+from .running import judge_buffers
+
+PARAMETERS = ("gamma", "beta")
+BUFFERS = ("running_mean", "running_var")
+
+
+def judge_same(observed: State, wanted: State, when: str) -> Judgement:
+    """Every array bit for bit, and the same count."""
+    return worst_of(
+        _judge_arrays(observed, wanted, (*PARAMETERS, *BUFFERS), when),
+        differs(f"number of batches {when}", observed.batches, wanted.batches),
+    )
+
+
+def _judge_arrays(observed: State, wanted: State, names: tuple[str, ...], when: str) -> Judgement:
+    return worst_of(*(compare_bits(f"{n} {when}", getattr(observed, n), getattr(wanted, n)) for n in names))
+
+
+def judge_call(call: Call, when: str) -> Judgement:
+    """A training pass by F1 and R2, an evaluation by E1 and E4, from the state before it; its dtype is its stage's."""
+    expected = _expect(call)
+    if expected is None:
+        return VACUOUS
+    stage, after = call.stage, call.played.after_backward.get()
+    checks = [
+        judge_output(call.played, expected, call.batch.x.shape, f"y {when}"),
+        differs(f"dtype of y {when}", call.played.forward.get().describe().dtype, stage.case.dtype),
+    ]
+    if not call.training:
+        return worst_of(*checks, judge_same(after, call.before, f"{when} in evaluation"))
+    begun = begin_buffers(stage.terms, call.before)
+    buffers = update_buffers(begun, expected, stage.case.momentum, call.count)
+    checks.append(judge_buffers(after, buffers, stage, f"a batch {when}"))
+    return worst_of(*checks, _judge_arrays(after, call.before, PARAMETERS, f"{when} in training"))
+
+
+def _expect(call: Call) -> ExpectedPass | None:
+    """None where the state is one that nothing can be expected of, which R2 judges."""
+    if not is_usable(call.before):
+        return None
+    expect = expect_training if call.training else expect_evaluation
+    return expect(call.stage.terms, call.batch.x, call.before, call.stage.case.eps)
+
+
+def judge_s1(record: LifeRecord) -> Judgement:
+    """What was saved is what is restored; neither a save nor a restore of nothing changes anything."""
+    assert record.saving is not None
+    saving = record.saving.get()
+    return worst_of(
+        judge_same(saving.after, saving.before, "after a save"),
+        judge_same(saving.took, saving.before, "after a restore"),
+        judge_same(saving.untouched, saving.took, "after a restore of nothing"),
+        VACUOUS if saving.evaluated is None else judge_call(saving.evaluated, "after a restore"),
+    )
+
+
+def judge_s2(record: LifeRecord) -> Judgement:
+    """A copy has the state of its original and is trained by itself; so is the original."""
+    assert record.copying is not None
+    copying = record.copying.get()
+    call, stage = copying.trained, record.stage
+    checks = [
+        judge_same(copying.made, copying.before, "of a copy"),
+        judge_same(copying.left, copying.before, "after a copy was trained"),
+        judge_same(copying.kept, call.played.after_backward.get(), "of a copy after its original was trained"),
+    ]
+    if stage.case.momentum is not None:  # a plain average may have a counter that cannot be written
+        checks.append(judge_call(call, "of a copy"))
+    expected = _expect(call)
+    if expected is not None and stage.subject.offers("gradients"):
+        gradients, (exact, bound) = call.played.gradients.get(), expected.differentiate(call.batch.dy)
+        shape, telling = call.batch.x.shape, expected.informative
+        checks.append(judge_gradients(gradients, exact, bound, stage, shape, telling, when=" of a copy"))
+    return worst_of(*checks)
+
+
+def judge_s3(record: LifeRecord) -> Judgement:
+    """Everything is in the new dtype, rounded once; then F1, R2 and E1 hold in it."""
+    assert record.converting is not None
+    converting = record.converting.get()
+    dtype = as_dtype(converting.calls[0].stage.case.dtype)
+    rounded = {
+        name: None if (array := getattr(converting.before, name)) is None else array.astype(dtype)
+        for name in (*PARAMETERS, *BUFFERS)
+    }
+    wanted = replace(converting.before, **rounded)
+    calls = [judge_call(call, "after a conversion") for call in converting.calls]
+    return worst_of(judge_same(converting.after, wanted, "after a conversion"), *calls)
+
+
+def judge_s4(record: LifeRecord) -> Judgement:
+    """A switch changes nothing, and each call is that of its mode."""
+    checks = []
+    for step in _steps(record):
+        checks.append(judge_same(step.call.before, step.left, "after a switch of modes"))
+        checks.append(judge_call(step.call, "after switches of modes"))
+    return worst_of(*checks)
+
+
+def _steps(record: LifeRecord) -> tuple[Step, ...]:
+    assert record.steps is not None
+    return record.steps.get()
+
+
+def judge_e8(record: LifeRecord) -> Judgement:
+    """Each output of a sequence of calls, read again at its end."""
+    return worst_of(
+        *(
+            compare_bits("an output after later calls", step.y_later.get(), step.call.played.y.get())
+            for step in _steps(record)
+        )
+    )
+
+
+def judge_r11(record: LifeRecord) -> Judgement:
+    """One for each call in training, none for the others."""
+    return worst_of(
+        *(
+            differs(
+                f"number of batches after {'a training batch' if step.call.training else 'an evaluation'}",
+                step.call.played.after_forward.get().batches,
+                step.call.count + step.call.training,
+            )
+            for step in _steps(record)
+        )
+    )
+
+
+def judge_r9(record: LifeRecord) -> Judgement:
+    """Layers are as they were before another one was trained."""
+    assert record.neighbours is not None
+    return worst_of(*(judge_same(each.after, each.before, f"of {each.which}") for each in record.neighbours.get()))
+
+
+def judge_r12(record: LifeRecord) -> Judgement:
+    """Buffers and counter are initial, the parameters as they were, and a batch is averaged in as the first one."""
+    assert record.resetting is not None
+    resetting, stage = record.resetting.get(), record.stage
+    before, after = resetting.before, resetting.after
+    wanted = replace(initial_state(stage), gamma=before.gamma, beta=before.beta)
+    checks = [
+        _judge_arrays(after, wanted, (*PARAMETERS, *BUFFERS), "after a reset"),
+        judge_call(resetting.trained, "after a reset"),
+    ]
+    if after.batches is not None:
+        checks.append(differs("number of batches after a reset", after.batches, 0))
+    return worst_of(*checks)
