@@ -14,9 +14,10 @@ from .experiments.evaluation import act_evaluation
 from .experiments.gradients import act_gradients
 from .experiments.history import act_history
 from .experiments.memory import act_memory
+from .experiments.nonfinite import act_nonfinite
 from .experiments.training import act_training
 from .experiments.variants import act_variants
-from .judges import evaluation, forward, gradients, running
+from .judges import evaluation, forward, gradients, numerics, running
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,12 @@ def _literals(experiment: str, **decisions: Any) -> tuple[Case, ...]:
     return tuple(
         Case(experiment, "float32", shape, 0.1, 0.3, fill, upstream, **decisions) for shape, fill, upstream in rows
     )
+
+
+def _small(experiment: str, **decisions: Any) -> tuple[Case, ...]:
+    """A small case or two a rank, with batches of one where there are positions."""
+    shapes = ((4, 3), (3, 1), (1, 2, 3), (2, 3, 2, 2), (1, 2, 2, 2), (2, 3, 2, 1, 2), (1, 2, 2, 2, 2))
+    return tuple(Case(experiment, "float32", shape, 0.1, 0.3, **decisions) for shape in shapes)
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -163,6 +170,14 @@ EXPERIMENTS: dict[str, Experiment] = {
             ),
         ),
         Experiment("memory", act_memory, {"R8": running.judge_r8_in_memory}, cases=3, longest=70),
+        Experiment(
+            "nonfinite",
+            act_nonfinite,
+            {"N6": numerics.judge_n6},
+            cases=3,
+            longest=70,
+            literal=_small("nonfinite"),
+        ),
     )
 }
 

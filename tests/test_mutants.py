@@ -1,7 +1,7 @@
 """The museum itself: its catalogue is consistent, its right layers are right, and its wrong ones really are wrong.
 
 Judged without any part of the suite: torch's own modules in float64 play the same scenes, and what differs is counted
-by family (F forward, R running statistics, E evaluation, G gradients).
+by family (F forward, R running statistics, E evaluation, G gradients, N what is not finite).
 """
 
 from __future__ import annotations
@@ -158,6 +158,7 @@ def scenes(make: Callable[[int, float, float | None], Any], rank: int) -> Iterat
         for data in (first, second):
             subject.run(data.x, True)
         yield from ((f"R {name} at momentum {momentum}", buffer) for name, buffer in subject.state().items())
+    yield from play_nonfinite(some, first)
     for training in (True, False):
         yield from play_upstreams(some, first, training)
         for needs in some.subsets:
@@ -193,6 +194,16 @@ def play_both_modes(subject: Any, shape: tuple[int, ...]) -> Iterator[tuple[str,
         yield from ((f"E {name} after {where}", buffer) for name, buffer in subject.state().items())
 
 
+def play_nonfinite(subject: Any, data: Data) -> Iterator[tuple[str, Any]]:
+    """A NaN in a training batch, an infinity in an evaluation."""
+    for value, training in ((np.nan, True), (np.inf, False)):
+        x = data.x.copy()
+        x.flat[0] = value
+        subject.load(**data.state)
+        yield f"N y of a batch with one {value}", subject.run(x, training)
+        yield from ((f"N {name} after one {value}", buffer) for name, buffer in subject.state().items())
+
+
 def play_upstreams(subject: Any, data: Data, training: bool) -> Iterator[tuple[str, Any]]:
     """Contiguous, transposed and expanded upstream gradients, and their bits afterwards."""
     for name, dy in (
@@ -218,7 +229,9 @@ def exactly(values: Any) -> bytes:
 
 def differs(seen: Any, wanted: Any) -> bool:
     if isinstance(seen, np.ndarray) and isinstance(wanted, np.ndarray):
-        return seen.shape != wanted.shape or not np.allclose(seen, wanted, rtol=TOLERANCE, atol=TOLERANCE)
+        return seen.shape != wanted.shape or not np.allclose(
+            seen, wanted, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True
+        )
     return type(seen) is not type(wanted) or bool(seen != wanted)
 
 

@@ -6,12 +6,13 @@ Data and no code; importing it imports neither a framework nor NumPy.
 from __future__ import annotations
 
 from bnspec.mutants.record import Form, Mutant, RightLayer
+from bnspec.mutants.table_inputs import INPUTS
 from bnspec.mutants.table_numpy import NUMPY
 from bnspec.mutants.table_torch import TORCH
 
 __all__ = ["MUTANTS", "RIGHT_LAYERS", "Form", "Mutant", "RightLayer"]
 
-MUTANTS: tuple[Mutant, ...] = (*TORCH, *NUMPY)
+MUTANTS: tuple[Mutant, ...] = (*TORCH, *NUMPY, *INPUTS)
 
 # fmt: off
 RIGHT_LAYERS: tuple[RightLayer, ...] = (
