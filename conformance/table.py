@@ -13,11 +13,12 @@ from .compare import Judgement
 from .experiments.evaluation import act_evaluation
 from .experiments.gradients import act_gradients
 from .experiments.history import act_history
+from .experiments.layouts import act_arguments, act_formats, act_singles
 from .experiments.memory import act_memory
 from .experiments.nonfinite import act_nonfinite
 from .experiments.training import act_training
 from .experiments.variants import act_variants
-from .judges import evaluation, forward, gradients, numerics, running
+from .judges import evaluation, forward, gradients, layout, numerics, running
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,26 @@ EXPERIMENTS: dict[str, Experiment] = {
             longest=70,
             literal=_small("nonfinite"),
         ),
+        Experiment(
+            "arguments",
+            act_arguments,
+            {"L5": layout.judge_l5, "L8": layout.judge_l8},
+            cases=3,
+            longest=70,
+            literal=_small("arguments"),
+        ),
+        Experiment(
+            "formats",
+            act_formats,
+            {"L6": layout.judge_l6},
+            needs=("memory_formats", "images"),
+            cases=4,
+            longest=70,
+            literal=tuple(
+                Case("formats", "float32", shape, 0.1, 0.3) for shape in ((2, 3, 2, 3), (3, 4, 2, 2), (2, 3, 2, 3, 2))
+            ),
+        ),
+        Experiment("singles", act_singles, {"L7": layout.judge_l7}, cases=3, longest=70, literal=_small("singles")),
     )
 }
 

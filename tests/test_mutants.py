@@ -1,7 +1,7 @@
 """The museum itself: its catalogue is consistent, its right layers are right, and its wrong ones really are wrong.
 
 Judged without any part of the suite: torch's own modules in float64 play the same scenes, and what differs is counted
-by family (F forward, R running statistics, E evaluation, G gradients, N what is not finite).
+by family (F forward, R running statistics, E evaluation, G gradients).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from bnspec.mutants.table import MUTANTS, RIGHT_LAYERS, Mutant, RightLayer
+from bnspec.mutants.table_inputs import INPUTS
 from bnspec.spec.clauses import CLAUSES
 
 RANKS = (2, 3, 4, 5)
@@ -158,7 +159,6 @@ def scenes(make: Callable[[int, float, float | None], Any], rank: int) -> Iterat
         for data in (first, second):
             subject.run(data.x, True)
         yield from ((f"R {name} at momentum {momentum}", buffer) for name, buffer in subject.state().items())
-    yield from play_nonfinite(some, first)
     for training in (True, False):
         yield from play_upstreams(some, first, training)
         for needs in some.subsets:
@@ -194,16 +194,6 @@ def play_both_modes(subject: Any, shape: tuple[int, ...]) -> Iterator[tuple[str,
         yield from ((f"E {name} after {where}", buffer) for name, buffer in subject.state().items())
 
 
-def play_nonfinite(subject: Any, data: Data) -> Iterator[tuple[str, Any]]:
-    """A NaN in a training batch, an infinity in an evaluation."""
-    for value, training in ((np.nan, True), (np.inf, False)):
-        x = data.x.copy()
-        x.flat[0] = value
-        subject.load(**data.state)
-        yield f"N y of a batch with one {value}", subject.run(x, training)
-        yield from ((f"N {name} after one {value}", buffer) for name, buffer in subject.state().items())
-
-
 def play_upstreams(subject: Any, data: Data, training: bool) -> Iterator[tuple[str, Any]]:
     """Contiguous, transposed and expanded upstream gradients, and their bits afterwards."""
     for name, dy in (
@@ -229,9 +219,7 @@ def exactly(values: Any) -> bytes:
 
 def differs(seen: Any, wanted: Any) -> bool:
     if isinstance(seen, np.ndarray) and isinstance(wanted, np.ndarray):
-        return seen.shape != wanted.shape or not np.allclose(
-            seen, wanted, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True
-        )
+        return seen.shape != wanted.shape or not np.allclose(seen, wanted, rtol=TOLERANCE, atol=TOLERANCE)
     return type(seen) is not type(wanted) or bool(seen != wanted)
 
 
@@ -268,7 +256,8 @@ def test_a_right_layer_agrees_with_torch(entry: RightLayer) -> None:
     assert {rank: deviations(entry, rank) for rank in RANKS} == {rank: [] for rank in RANKS}
 
 
-@pytest.mark.parametrize("entry", MUTANTS, ids=by_id)
+# Those of odd layouts and bad input are right on all that is played here: tests of their clauses show them.
+@pytest.mark.parametrize("entry", [entry for entry in MUTANTS if entry not in INPUTS], ids=by_id)
 def test_a_wrong_layer_deviates_where_it_says(entry: Mutant) -> None:
     found = {rank: deviations(entry, rank) for rank in RANKS}
     assert tuple(rank for rank in RANKS if found[rank]) == entry.ranks

@@ -32,8 +32,10 @@ class Subject:
     @property
     def abilities(self) -> frozenset[str]:
         positions = {"positions"} if max(self.promises.ranks) > 2 else set()
+        positions |= {"images"} if {4, 5} & set(self.promises.ranks) else set()
+        untold = set() if self.dialect.eval_without_statistics in ("batch", "refuse") else {"untracked"}
         coupled = {"batch_statistics"} if self.dialect.training_statistics == "batch" else set()
-        return self.promises.abilities | positions | coupled
+        return (self.promises.abilities | positions | coupled) - untold
 
     def offers(self, *abilities: str) -> bool:
         return self.abilities.issuperset(abilities)

@@ -93,6 +93,7 @@ class Adapter:
         if mean and var:
             abilities |= {"running_statistics", "initial_state"}
             abilities |= {"evaluation"} if has_mode(subject) else set()
+            abilities |= {"counter"} if read_attribute(subject, self.names.batches) is not None else set()
         return frozenset(abilities)
 
 

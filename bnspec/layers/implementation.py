@@ -109,5 +109,7 @@ def leave_out(promises: Promises, without: frozenset[str]) -> Promises:
         if not ranks:
             raise TargetError(f"nothing is left without positions: rank 2 is not among the ranks {promises.ranks}")
     if "running_statistics" in without:
-        without |= {"evaluation", "cumulative", "initial_state"}
+        without |= {"evaluation", "cumulative", "initial_state", "counter"}
+    if "evaluation" in without:
+        without |= {"untracked"}
     return replace(promises, ranks=ranks, abilities=promises.abilities - without)

@@ -82,6 +82,9 @@ class NumPyLayer:
             if state.batches is not None and getattr(self._subject, NAMES.batches, None) is not None:
                 setattr(self._subject, NAMES.batches, state.batches)
 
+    def rebind(self, state: State) -> None:
+        self.load(state)
+
     def describe(self, what: Literal["running_mean", "running_var"]) -> Description | None:
         with calling("state"):
             values = self._read(what)
@@ -125,6 +128,7 @@ class NumPyPass:
     def backward(self, dy: Array) -> Gradients:
         self._native["dy"] = upstream = copy_array(dy)
         found = self._layer.differentiate(self._forward, upstream)
+        self._native["dx"] = found[0]
         asked = (self._grad.x, self._grad.gamma, self._grad.beta)
         return Gradients(
             *(np.array(g) if g is not None and wanted else None for g, wanted in zip(found, asked, strict=True))
@@ -136,8 +140,8 @@ class NumPyPass:
     def watch(self) -> Callable[[], object]:
         return weakref.ref(self._native["x"])
 
-    def describe(self) -> Description:
-        return describe_array(self._native["y"])
+    def describe(self, what: Literal["y", "dx"] = "y") -> Description:
+        return describe_array(self._native[what])
 
 
 def copy_array(values: Array) -> Array:

@@ -13,8 +13,12 @@ ABILITIES: dict[str, str] = {
     "cumulative": "momentum=None, the plain average over the batches",
     "initial_state": "buffers of the layer's own, with initial values",
     "positions": "batches of rank 3 or more, where a channel holds more than one value an example",
+    "images": "batches of rank 4 or 5, which may be stored with the channel innermost",
     "batch_statistics": "training that normalises with the batch, which frozen layers do not",
     "gradient_subsets": "a choice of which of x, gamma and beta need a gradient",
+    "counter": "a count of the training batches",
+    "memory_formats": "a framework in which batches are stored in one of several formats",
+    "untracked": "a construction without running statistics",
 }
 
 

@@ -19,7 +19,10 @@ Stage = Literal["construction", "forward", "backward", "state"]
 
 @dataclass(frozen=True)
 class Structure:
-    """What a layer is made for. `momentum` is the number given to the constructor (None: cumulative average)."""
+    """What a layer is made for. `momentum` is the number given to the constructor (None: cumulative average).
+
+    `tracked` False asks for a layer without running statistics, which the ability `untracked` offers.
+    """
 
     channels: int
     rank: int
@@ -27,6 +30,7 @@ class Structure:
     device: str
     eps: float
     momentum: float | None
+    tracked: bool = True
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,8 @@ class Pass(Protocol):
     def read(self, what: Literal["x", "y", "dy"]) -> Array:
         """The native object's values as they are now, so that overwriting and aliasing show."""
 
-    def describe(self) -> Description: ...
+    def describe(self, what: Literal["y", "dx"] = "y") -> Description:
+        """What was handed out; dx is that of the latest backward."""
 
     def watch(self) -> Callable[[], object]:
         """A function that gives the native input as long as anything keeps it alive, then None."""
@@ -121,6 +126,9 @@ class Layer(Protocol):
     def state(self) -> State: ...
 
     def load(self, state: State) -> None: ...
+
+    def rebind(self, state: State) -> None:
+        """As `load`, into new memory, in which the arrays lie as those of `state` do."""
 
     def describe(self, what: Literal["running_mean", "running_var"]) -> Description | None: ...
 

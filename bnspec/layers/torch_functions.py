@@ -68,7 +68,9 @@ def resolve_function(
         ranks=declared.ranks or (),
         dtypes=declared.dtypes or ("float32", "float64"),
         devices=declared.devices or ("cpu", "cuda"),
-        abilities=frozenset({"gradients", "gradient_subsets", "running_statistics", "evaluation"} | affine),
+        abilities=frozenset(
+            {"gradients", "gradient_subsets", "memory_formats", "running_statistics", "evaluation"} | affine
+        ),
         eps=eps,
         momentum=momentum,
         algorithm=declared.algorithm,

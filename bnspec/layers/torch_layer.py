@@ -51,6 +51,19 @@ class TorchLayer:
             if state.batches is not None:
                 self._write_batches(state.batches)
 
+    def rebind(self, state: State) -> None:
+        """Give a module's tensors new memory, other objects new leaves; what is None there stays None."""
+        with calling("state"), torch.no_grad():
+            values = (state.gamma, state.beta, state.running_mean, state.running_var)
+            for name, value in zip(self._names.arrays, values, strict=True):
+                current = getattr(self._holder, name, None)
+                if value is not None and isinstance(self._holder, nn.Module) and isinstance(current, Tensor):
+                    current.data = to_tensor(value, self._device)
+                elif value is not None and current is not None:
+                    setattr(self._holder, name, to_tensor(value, self._device))
+            if state.batches is not None:
+                self._write_batches(state.batches)
+
     def describe(self, what: Literal["running_mean", "running_var"]) -> Description | None:
         with calling("state"):
             tensor = self._read(getattr(self._names, what))
@@ -104,6 +117,8 @@ class TorchPass:
         with calling("backward"):
             found = iter(torch.autograd.grad(self._native["y"], inputs, upstream, allow_unused=True))
             gradients = [None if tensor is None else next(found) for tensor in self._wanted]
+            if gradients[0] is not None:
+                self._native["dx"] = gradients[0]
             return Gradients(*(None if gradient is None else to_array(gradient) for gradient in gradients))
 
     def read(self, what: Literal["x", "y", "dy"]) -> Array:
@@ -113,8 +128,8 @@ class TorchPass:
     def watch(self) -> Callable[[], object]:
         return weakref.ref(self._native["x"])
 
-    def describe(self) -> Description:
-        return describe_tensor(self._native["y"])
+    def describe(self, what: Literal["y", "dx"] = "y") -> Description:
+        return describe_tensor(self._native[what])
 
 
 def call_object(subject: Any) -> Call:

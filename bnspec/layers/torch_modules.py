@@ -42,7 +42,7 @@ ADAPTER = Adapter(
     devices=("cpu", "cuda"),
     ranks=_find_ranks,
     cumulative=_is_torchs_own,
-    abilities=frozenset({"gradients", "gradient_subsets"}),
+    abilities=frozenset({"gradients", "gradient_subsets", "memory_formats"}),
     methods={},
     make_layer=_make_layer,
 )

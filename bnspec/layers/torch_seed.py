@@ -24,7 +24,7 @@ ADAPTER = Adapter(
     devices=("cpu", "cuda"),
     ranks=lambda _: None,
     cumulative=lambda _: False,
-    abilities=frozenset({"gradients", "gradient_subsets"}),
+    abilities=frozenset({"gradients", "gradient_subsets", "memory_formats"}),
     methods={},
     make_layer=_make_layer,
 )

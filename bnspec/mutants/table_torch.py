@@ -46,7 +46,7 @@ TORCH: tuple[Mutant, ...] = (
            "torch module", "bnspec.mutants.torch_modules:EpsAsFloor", ("F1", "F2", "E1")),
     Mutant("clipped-at-three", "xhat is clipped to [-3, 3]",
            "kernel habit: a range chosen for quantisation",
-           "torch module", "bnspec.mutants.torch_modules:ClippedAtThree", ("F1", "N6")),
+           "torch module", "bnspec.mutants.torch_modules:ClippedAtThree", ("F1",)),
     Mutant("single-inside", "a float64 batch is computed in float32",
            "kernel habit: one compute type for every input",
            "torch module", "bnspec.mutants.torch_modules:SingleInside", ("F1", "E1")),
