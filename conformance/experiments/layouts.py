@@ -128,19 +128,28 @@ class SinglesRecord:
 
 
 def act_singles(stage: Stage) -> SinglesRecord:
-    """Cut each axis in turn to length one, give it strides of zero, one and far, and train."""
+    """Cut each axis in turn to length one, give it strides of zero, one and far, and train.
+
+    The other axes lie in row-major order, or the first runs fastest.
+    """
     case, subject = stage.case, stage.subject
     whole = make_batch(case)
     start = keep_offered(stage, make_state(case))
     passes = []
     for axis in range(len(case.shape)):
-        x, dy = (np.ascontiguousarray(a.take([0], axis)) for a in (whole.x, whole.dy))
+        x, dy = (a.take([0], axis) for a in (whole.x, whole.dy))
         if x.size == x.shape[1] or (axis == 1 and subject.promises.channels not in (None, 1)):
             continue  # one value per channel, or a number of channels that cannot be chosen
         state = _map_arrays(start, lambda values: values[:1].copy()) if axis == 1 else start
         layer = subject.make_layer(case, stage.device, channels=x.shape[1])
-        for stride in (0, 1, 2 * x.size + 3):
-            batch = Batch(_set_stride(x, axis, stride), _set_stride(dy, axis, stride))
+        far = 2 * x.size + 3
+        for arrange, stride in (
+            (np.ascontiguousarray, 0),
+            (np.ascontiguousarray, 1),
+            (np.ascontiguousarray, far),
+            (np.asfortranarray, 1),
+        ):
+            batch = Batch(*(_set_stride(arrange(a), axis, stride) for a in (x, dy)))
             layer.load(state)
             upstream = batch.dy if subject.offers("gradients") else None
             played = play(lambda: layer.run(batch.x, training=True, grad=stage.grad), layer.state, upstream)  # noqa: B023  # called at once
@@ -149,7 +158,7 @@ def act_singles(stage: Stage) -> SinglesRecord:
 
 
 def _set_stride(x: Array, axis: int, stride: int) -> Array:
-    """The same values; the axis has length one, so that its stride is never stepped."""
+    """The same values; the axis has length one, so that no stride of it is stepped."""
     strides = list(x.strides)
     strides[axis] = stride * x.itemsize
     return as_strided(x, strides=strides)
