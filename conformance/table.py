@@ -10,6 +10,7 @@ from bnspec.cases.case import Case
 
 from .acting import Stage
 from .compare import Judgement
+from .experiments.bad_input import act_bad_input
 from .experiments.evaluation import act_evaluation
 from .experiments.gradients import act_gradients
 from .experiments.history import act_history
@@ -17,8 +18,9 @@ from .experiments.layouts import act_arguments, act_formats, act_singles
 from .experiments.memory import act_memory
 from .experiments.nonfinite import act_nonfinite
 from .experiments.training import act_training
+from .experiments.untracked import act_untracked
 from .experiments.variants import act_variants
-from .judges import evaluation, forward, gradients, layout, numerics, running
+from .judges import bad_input, evaluation, forward, gradients, layout, numerics, running
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Experiment:
     """An act and the judges of its record, by clause; `needs` are the abilities without which it cannot be acted.
 
     `cases` is the number of drawn cases in a block, `longest` the most values a channel holds, and `literal` the cases
-    chosen by hand that come first in block 0.
+    chosen by hand that come first in block 0. With `cases` 0 the experiment enumerates: block 0 has one case a rank.
     """
 
     name: str
@@ -92,6 +94,7 @@ EXPERIMENTS: dict[str, Experiment] = {
                 "R2": running.judge_r2,
                 "R6": running.judge_r6,
                 "R8": running.judge_r8,
+                "B6": bad_input.judge_b6,
                 "G1": gradients.judge_g1,
             },
             cases=28,
@@ -197,6 +200,31 @@ EXPERIMENTS: dict[str, Experiment] = {
             literal=tuple(
                 Case("formats", "float32", shape, 0.1, 0.3) for shape in ((2, 3, 2, 3), (3, 4, 2, 2), (2, 3, 2, 3, 2))
             ),
+        ),
+        Experiment(
+            "bad_input",
+            act_bad_input,
+            {
+                "B1": bad_input.judge_b1,
+                "B2": bad_input.judge_b2,
+                "B3": bad_input.judge_b3,
+                "B4": bad_input.judge_b4,
+                "B5": bad_input.judge_b5,
+                "B7": bad_input.judge_b7,
+                "B8": bad_input.judge_b8,
+                "B9": bad_input.judge_b9,
+                "B10": bad_input.judge_b10,
+            },
+            cases=0,
+        ),
+        Experiment(
+            "untracked",
+            act_untracked,
+            {"E5": bad_input.judge_e5},
+            needs=("untracked",),
+            cases=3,
+            longest=70,
+            literal=_small("untracked"),
         ),
         Experiment("singles", act_singles, {"L7": layout.judge_l7}, cases=3, longest=70, literal=_small("singles")),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from bnspec.certificate.model import Cell, ClauseReport, Outcome, Verdict
+from bnspec.certificate.model import FAILED, Cell, ClauseReport, Outcome, Verdict
 from bnspec.engine.blocks import Block, BlockResult, Tally
 from bnspec.engine.judging import Finding
 from bnspec.engine.profiles import Profile
@@ -39,7 +39,7 @@ def decide_cell(clause: Clause, tally: Tally, dtype: str, device: str, profile: 
     """A cell passes where nothing failed and enough of its cases were informative."""
     outcome: Outcome
     if tally.finding is not None:
-        outcome = "crashed" if tally.finding.crashed else "fail"
+        outcome = "timed-out" if tally.finding.timed_out else "crashed" if tally.finding.crashed else "fail"
     elif not tally.executed:
         outcome = "not-run"
     elif tally.informative < clause.informative[profile.column] or not complete:
@@ -49,7 +49,7 @@ def decide_cell(clause: Clause, tally: Tally, dtype: str, device: str, profile: 
     return Cell(dtype, device, outcome, tally.executed, tally.informative, tally.worst, None, tally.worst_case)
 
 
-ORDER: tuple[Outcome, ...] = ("fail", "crashed", "vacuous", "not-run", "pass", "skip")
+ORDER: tuple[Outcome, ...] = ("fail", "crashed", "timed-out", "vacuous", "not-run", "pass", "skip")
 """Of several cells the first of these speaks for the clause."""
 
 
@@ -78,7 +78,7 @@ def decide_verdict(reports: Iterable[ClauseReport], strict: bool) -> Verdict:
         for report in reports
         if CLAUSES[report.id].status == "active" and (report.level == "MUST" or (strict and report.level == "SHOULD"))
     ]
-    if any(report.outcome in ("fail", "crashed") for report in deciding):
+    if any(report.outcome in FAILED for report in deciding):
         return "does not conform"
     if any(report.outcome in ("vacuous", "not-run") for report in deciding) or not any(
         report.outcome == "pass" for report in deciding

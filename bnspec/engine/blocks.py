@@ -14,7 +14,7 @@ import hypothesis
 from hypothesis import HealthCheck, Phase
 
 from bnspec.cases.case import Case
-from bnspec.cases.strategies import draw_cases
+from bnspec.cases.strategies import EPS, draw_cases
 from bnspec.engine.judging import Finding, experiments, find, judge_case
 from bnspec.engine.subject import Subject
 
@@ -56,11 +56,16 @@ def seed_of(block: Block, seed: int) -> int:
 
 
 def literal_cases(subject: Subject, block: Block) -> list[Case]:
-    """The cases chosen by hand, in the block's dtype and within the scope of the subject; block 0 alone has any."""
+    """The cases chosen by hand or enumerated, in the block's dtype and the scope of the subject; block 0 has them."""
     if block.index:
         return []
-    scope, cases = subject.scope, []
-    for case in experiments()[block.experiment].literal:
+    scope, cases = subject.scope, list[Case]()
+    experiment = experiments()[block.experiment]
+    if not experiment.cases:
+        eps, momentum = scope.eps or EPS[0], scope.momenta[0]
+        shapes = [(4, scope.channels or 3, *[2] * (rank - 2)) for rank in scope.ranks]
+        return [Case(block.experiment, block.dtype, shape, eps, momentum) for shape in shapes]
+    for case in experiment.literal:
         if len(case.shape) not in scope.ranks or scope.channels not in (None, case.channels):
             continue
         eps = case.eps if scope.eps is None else scope.eps
@@ -102,6 +107,8 @@ def run_block(subject: Subject, block: Block, seed: int, clauses: Collection[str
 def draw(subject: Subject, block: Block, seed: int, execute: Callable[[Case], None], phases: tuple[Phase, ...]) -> None:
     """Call `execute` on each case that Hypothesis draws for a block."""
     experiment = experiments()[block.experiment]
+    if not experiment.cases:
+        return
     strategy = draw_cases(experiment.name, block.dtype, subject.scope, block.index, longest=experiment.longest)
 
     @hypothesis.seed(seed_of(block, seed))

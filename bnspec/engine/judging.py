@@ -31,6 +31,7 @@ class Finding:
     wanted: str
     where: str
     crashed: bool
+    timed_out: bool = False
 
 
 @cache
@@ -73,4 +74,4 @@ def find(clause: str, case: Case, device: str, judgement: Judgement) -> Finding:
     """The finding of a failed judgement."""
     ratio = math.inf if judgement.ratio is None else judgement.ratio
     j = judgement
-    return Finding(clause, device, case.address(), ratio, j.quantity, j.got, j.wanted, j.where, j.crashed)
+    return Finding(clause, device, case.address(), ratio, j.quantity, j.got, j.wanted, j.where, j.crashed, j.timed_out)

@@ -54,7 +54,7 @@ class Plan:
             Block(experiment.name, dtype, device, index)
             for index in range(self.profile.blocks)
             for experiment in experiments().values()
-            if self.clauses & experiment.judges.keys()
+            if self.clauses & experiment.judges.keys() and (experiment.cases or index == 0)
             for dtype in self.dtypes
             for device in self.devices
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from bnspec.cases.case import Case
 from bnspec.cases.strategies import MOMENTA, Scope
@@ -14,14 +15,36 @@ from bnspec.spec.dialects import Dialect
 from bnspec.spec.formats import FORMATS
 from bnspec.spec.precision import Arithmetic, arithmetic_for
 
+if TYPE_CHECKING:
+    from bnspec.engine.plan import Request
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a fresh process comes to the same subject."""
+
+    target: str
+    arguments: dict[str, Any]
+    request: Request
+
+    def make(self) -> Subject:
+        from bnspec.api import make_subject
+        from bnspec.layers.target import load_target
+
+        return make_subject(load_target(self.target).obj, self.request, self.arguments)[0]
+
 
 @dataclass(frozen=True)
 class Subject:
-    """What is judged. `promises` are the implementation's, less what the user left out."""
+    """What is judged. `promises` are the implementation's, less what the user left out.
+
+    `recipe` is None where no fresh process can come to the subject.
+    """
 
     implementation: Implementation
     dialect: Dialect
     promises: Promises
+    recipe: Recipe | None = None
 
     def make_layer(self, case: Case, device: str, **changes: object) -> Layer:
         """A new layer for a case; `changes` override fields of its structure. Raises SubjectError."""

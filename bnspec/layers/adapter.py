@@ -44,6 +44,9 @@ class Framework(Protocol):
     def environment(self) -> dict[str, str]:
         """Versions, threads and devices, for the certificate."""
 
+    def enter_child(self) -> None:
+        """Keep to one thread: in a forked child the others of a pool are not there, and waited for in vain."""
+
 
 @dataclass(frozen=True)
 class Adapter:

@@ -49,6 +49,9 @@ class NumPy:
     def environment(self) -> dict[str, str]:
         return {"numpy": np.__version__}
 
+    def enter_child(self) -> None:
+        """NumPy has no threads of its own, and its linear algebra takes care of forks."""
+
 
 class NumPyLayer:
     """The subject caches one forward: a backward must directly follow its own."""

@@ -93,9 +93,9 @@ def calling(stage: Stage) -> Iterator[None]:
     """Turn whatever the subject raises inside into a SubjectError of `stage`."""
     try:
         yield
-    except SubjectError:
+    except (SubjectError, KeyboardInterrupt):
         raise
-    except Exception as error:  # a subject may raise anything, and each is a finding
+    except BaseException as error:  # a subject may raise anything, SystemExit too, and each is a finding
         text = str(error).strip().splitlines()
         raise SubjectError(stage, f"raised {type(error).__name__}: {text[0] if text else '(no message)'}") from error
 

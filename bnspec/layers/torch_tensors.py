@@ -74,5 +74,8 @@ class Torch:
             found |= {"cuda": str(torch.version.cuda), device: torch.cuda.get_device_name(device)}
         return found
 
+    def enter_child(self) -> None:
+        torch.set_num_threads(1)
+
 
 TORCH = Torch()

@@ -82,6 +82,7 @@ class DoubleInside(BatchNorm):
     """Everything in float64, rounded once at the end."""
 
     def forward(self, x: Array) -> Array:
+        self.check(x)
         return super().forward(x.astype(np.float64)).astype(x.dtype)
 
     def read(self, dy: Array) -> Array:

@@ -64,7 +64,8 @@ class BatchNorm(nn.Module):
             raise ValueError(f"expected (N, {self.num_features}, ...) of rank 2 to 5, got {tuple(x.shape)}")
         if not x.is_floating_point():
             raise TypeError(f"expected a floating-point batch, got {x.dtype}")
-        if self.training and x.numel() == self.num_features:
+        by_batch = self.training or not self.track_running_stats
+        if by_batch and x.numel() == self.num_features:
             raise ValueError(f"expected more than one value per channel in training, got {tuple(x.shape)}")
 
     def on_batch(self, x: Tensor) -> Tensor:

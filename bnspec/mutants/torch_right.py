@@ -34,6 +34,7 @@ class DoubleInside(BatchNorm):
     """Everything in float64, rounded once at the end."""
 
     def forward(self, x: Tensor) -> Tensor:
+        self.check(x)
         return super().forward(x.double()).to(x.dtype)
 
 
@@ -97,7 +98,8 @@ def composed(
     eps: float = 1e-5,
 ) -> Tensor:
     """A layer of `torch_base` made for one call, with the caller's parameters and buffers."""
-    layer = BatchNorm(input.shape[1], eps, momentum, affine=False, track_running_stats=False)
+    channels = next((len(given) for given in (weight, running_mean) if given is not None), input.shape[1])
+    layer = BatchNorm(channels, eps, momentum, affine=False, track_running_stats=False)
     layer.weight, layer.bias = weight, bias
     if running_mean is not None and running_var is not None:
         layer.track_running_stats, layer.num_batches_tracked = True, torch.tensor(0)
