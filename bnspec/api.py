@@ -9,9 +9,10 @@ from typing import Any
 from bnspec.certificate.model import Certificate
 from bnspec.engine.plan import DEFAULT_PROFILE, Request, UsageError, check_request
 from bnspec.engine.run import certify_subject
-from bnspec.engine.subject import Subject
+from bnspec.engine.subject import Recipe, Subject
 from bnspec.layers.implementation import resolve
 from bnspec.layers.promises import Promises
+from bnspec.layers.target import names
 from bnspec.spec.dialects import Dialect, UnknownDialect, find_dialect, is_frozen
 from bnspec.spec.formats import FORMATS, arithmetic_of
 
@@ -43,13 +44,18 @@ def certify(
         dialect, profile, seed, tuple(devices), tuple(dtypes), tuple(without), tuple(clauses), strict, fail_fast
     )
     check_request(request)
-    subject, source = make_subject(obj, request, dict(arguments or {}))
     name = target or f"{getattr(obj, '__module__', '?')}:{getattr(obj, '__qualname__', type(obj).__name__)}"
+    subject, source = make_subject(obj, request, dict(arguments or {}), name if names(name, obj) else None)
     return Certificate((certify_subject(subject, request, name, dict(arguments or {}), source),))
 
 
-def make_subject(obj: Any, request: Request, arguments: Mapping[str, Any]) -> tuple[Subject, str]:
-    """The subject that a request judges, and where its dialect came from. Raises TargetError or UsageError."""
+def make_subject(
+    obj: Any, request: Request, arguments: Mapping[str, Any], target: str | None = None
+) -> tuple[Subject, str]:
+    """The subject that a request judges, and where its dialect came from. Raises TargetError or UsageError.
+
+    `target` is the text by which a fresh process can load the object, None where it cannot.
+    """
     implementation = resolve(obj, dict(arguments), frozenset(request.without))
     name, source = request.dialect, "asked for"
     if not name:
@@ -70,7 +76,8 @@ def make_subject(obj: Any, request: Request, arguments: Mapping[str, Any]) -> tu
         raise UsageError(f"dialect {name!r} is that of frozen layers, and the target has no running statistics")
     _check_fixed(promises, request, chosen)
     left_out = set(request.without) | (set() if chosen.momentum_none == "cumulative" else {"cumulative"})
-    return Subject(implementation, chosen, replace(promises, abilities=promises.abilities - left_out)), source
+    recipe = None if target is None else Recipe(target, dict(arguments), request)
+    return Subject(implementation, chosen, replace(promises, abilities=promises.abilities - left_out), recipe), source
 
 
 HEADROOM = 2.0**32

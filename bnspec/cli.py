@@ -140,7 +140,7 @@ def _certify_one(text: str, request: Request, arguments: dict[str, Any], workers
     from bnspec.engine.run import certify_subject, run_here
     from bnspec.layers.target import load_target
 
-    subject, source = make_subject(load_target(text).obj, request, arguments)
+    subject, source = make_subject(load_target(text).obj, request, arguments, text)
     runner = run_here if workers == 1 else Workers(workers, text, arguments, request)
     return certify_subject(subject, request, text, arguments, source, runner)
 
@@ -155,7 +155,7 @@ def _rerun(options: argparse.Namespace, request: Request, arguments: dict[str, A
 
     if len(options.targets) != 1:
         raise UsageError("--case runs one case of one target: name a single target")
-    subject, _ = make_subject(load_target(options.targets[0]).obj, request, arguments)
+    subject, _ = make_subject(load_target(options.targets[0]).obj, request, arguments, options.targets[0])
     failed = False
     for clause, judged in rerun_case(subject, request, options.case).items():
         failed |= judged.failed

@@ -38,7 +38,7 @@ class Assignment:
 
     @cached_property
     def loaded(self) -> tuple[Subject, str]:
-        return make_subject(load_target(self.text).obj, self.request, self.arguments)
+        return make_subject(load_target(self.text).obj, self.request, self.arguments, self.text)
 
     @cached_property
     def plan(self) -> Plan:

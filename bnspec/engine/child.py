@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -69,6 +70,7 @@ class Child:
 
 def _enter(work: Work, sender: Connection) -> None:
     """Silence the standard streams, which a subject may flood, and work."""
+    faulthandler.disable()  # how a child dies is told in one line
     silence = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(silence, stream)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from bnspec.certificate.merge import (
     decide_cell,
     decide_verdict,
+    decides,
     first_findings,
     merge_tallies,
     report_clause,
@@ -45,7 +46,7 @@ def certify_subject(
     results: list[BlockResult] = []
     for result in runner(subject, plan, plan.blocks()):
         results.append(result)
-        if request.fail_fast and first_findings([result]):
+        if request.fail_fast and _has_failed([result], request):
             break
     return assemble(subject, plan, request, results, target, arguments, dialect_source, began)
 
@@ -55,7 +56,7 @@ def assemble(
     arguments: dict[str, object], dialect_source: str, began: float,
 ) -> TargetReport:  # fmt: skip
     """The report on the results of all blocks of a plan."""
-    stopped = request.fail_fast and bool(first_findings(results))
+    stopped = request.fail_fast and _has_failed(results, request)
     findings = first_findings(results)
     explanation = explain(subject, {clause: finding for clause, (_, finding) in findings.items()})
     if not request.fail_fast:
@@ -76,6 +77,11 @@ def assemble(
         subject.implementation.environment(), round(time.perf_counter() - began, 3), tuple(reports),
         explanation.dialect,
     )  # fmt: skip
+
+
+def _has_failed(results: list[BlockResult], request: Request) -> bool:
+    """Whether a clause that decides the verdict has a finding."""
+    return any(decides(clause, request.strict) for clause in first_findings(results))
 
 
 def _shrink_findings(

@@ -31,7 +31,7 @@ class Recipe:
         from bnspec.api import make_subject
         from bnspec.layers.target import load_target
 
-        return make_subject(load_target(self.target).obj, self.request, self.arguments)[0]
+        return make_subject(load_target(self.target).obj, self.request, self.arguments, self.target)[0]
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def judge_b6(record: TrainingRecord) -> Judgement:
         observed = getattr(state, name)
         if observed is not None and observed.size == len(bound):
             lost = np.isfinite(bound) & ~np.isfinite(observed.reshape(-1))
-            words = f"{observed.reshape(-1)[lost][0]!r}" if lost.any() else "finite"
+            words = repr(float(observed.reshape(-1)[lost][0])) if lost.any() else "finite"
             checks.append(differs(f"{name} after one batch", words, "finite"))
     return worst_of(*checks)
 
