@@ -17,10 +17,11 @@ from .experiments.history import act_history
 from .experiments.layouts import act_arguments, act_formats, act_singles
 from .experiments.memory import act_memory
 from .experiments.nonfinite import act_nonfinite
+from .experiments.surroundings import act_surroundings
 from .experiments.training import act_training
 from .experiments.untracked import act_untracked
 from .experiments.variants import act_variants
-from .judges import bad_input, evaluation, forward, gradients, layout, numerics, running
+from .judges import bad_input, evaluation, forward, gradients, layout, numerics, running, surroundings
 
 
 @dataclass(frozen=True)
@@ -225,6 +226,14 @@ EXPERIMENTS: dict[str, Experiment] = {
             cases=3,
             longest=70,
             literal=_small("untracked"),
+        ),
+        Experiment(
+            "surroundings",
+            act_surroundings,
+            {"S7": surroundings.judge_s7},
+            cases=1,
+            longest=70,
+            literal=_small("surroundings")[::2],
         ),
         Experiment("singles", act_singles, {"L7": layout.judge_l7}, cases=3, longest=70, literal=_small("singles")),
     )

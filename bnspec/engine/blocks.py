@@ -74,8 +74,13 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
     return cases
 
 
-def run_block(subject: Subject, block: Block, seed: int, clauses: Collection[str]) -> BlockResult:
-    """Judge every case of a block; nothing is shrunk here. Raises only where the suite itself is at fault."""
+def run_block(
+    subject: Subject, block: Block, seed: int, clauses: Collection[str], begin: Callable[[str], None] = lambda _: None
+) -> BlockResult:
+    """Judge every case of a block; nothing is shrunk here. Raises only where the suite itself is at fault.
+
+    `begin` is told the address of each case before it is acted out.
+    """
     result = BlockResult(block, {c: Tally() for c in experiments()[block.experiment].judges if c in clauses})
     seen: set[str] = set()
 
@@ -84,6 +89,7 @@ def run_block(subject: Subject, block: Block, seed: int, clauses: Collection[str
         if address in seen:
             return
         seen.add(address)
+        begin(address)
         for clause, judgement in judge_case(subject, case, block.device, result.tallies).items():
             tally = result.tallies[clause]
             tally.executed += 1

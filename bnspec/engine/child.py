@@ -42,7 +42,8 @@ class Child:
     def __init__(self, work: Work, *, fork: bool) -> None:
         context: Any = multiprocessing.get_context("fork" if fork else "spawn")
         self._receiver, sender = context.Pipe(duplex=False)
-        self._process = context.Process(target=_enter, args=(work, sender), daemon=True)
+        # No daemon, which could have no child of its own; `stop` ends it, and its children with it.
+        self._process = context.Process(target=_enter, args=(work, sender))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads: the child uses none of them
             self._process.start()
@@ -63,13 +64,23 @@ class Child:
 
     def stop(self) -> None:
         """End the child, whatever it does."""
+        if not _inside[0] and self._process.pid is not None and hasattr(os, "killpg"):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.join()
         self._receiver.close()
 
 
+_inside = [False]
+"""Is this process a child? Children of children belong to the group of their parent, and end with it."""
+
+
 def _enter(work: Work, sender: Connection) -> None:
     """Silence the standard streams, which a subject may flood, and work."""
+    if not _inside[0] and hasattr(os, "setpgrp"):
+        os.setpgrp()
+    _inside[0] = True
     faulthandler.disable()  # how a child dies is told in one line
     silence = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):

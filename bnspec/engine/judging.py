@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bnspec.cases.case import Case
 from bnspec.engine.subject import Subject
+from bnspec.engine.surroundings import preserving
 from bnspec.layers.protocol import SubjectError
 
 if TYPE_CHECKING:
@@ -42,7 +43,12 @@ def experiments() -> dict[str, Experiment]:
 
 
 def judge_case(subject: Subject, case: Case, device: str, clauses: Collection[str]) -> dict[str, Judgement]:
-    """Act `case` out and judge the record by those of `clauses` that its experiment feeds."""
+    """Act `case` out and judge the record by those of `clauses` that its experiment feeds; undo what else changed."""
+    with preserving(subject.implementation.framework):
+        return _act_and_judge(subject, case, device, clauses)
+
+
+def _act_and_judge(subject: Subject, case: Case, device: str, clauses: Collection[str]) -> dict[str, Judgement]:
     from bnspec.conformance.acting import Stage
 
     experiment = experiments()[case.experiment]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -48,6 +48,12 @@ class NumPy:
 
     def environment(self) -> dict[str, str]:
         return {"numpy": np.__version__}
+
+    def read_globals(self) -> dict[str, Any]:
+        return {}
+
+    def write_globals(self, values: Mapping[str, Any]) -> None:
+        """There is nothing of its own."""
 
     def enter_child(self) -> None:
         """NumPy has no threads of its own, and its linear algebra takes care of forks."""

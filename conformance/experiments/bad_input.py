@@ -17,8 +17,8 @@ from bnspec.layers.protocol import Array, State, SubjectError, as_dtype
 from ..acting import Stage, attempt
 from .states import keep_offered
 
-LIMIT_S, START_S = 10.0, 60.0
-"""How long a call may take, and a fresh process until its first one."""
+LIMIT_S, START_S, LEAST_S = 10.0, 60.0, 0.5
+"""How long a call may take, a fresh process until its first one, and a call of a subject that often took too long."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class BadInputRecord:
 
 def act_bad_input(stage: Stage) -> BadInputRecord:
     """Make all calls, the next ones in a new child where one was ended by its call."""
-    calls, answers = list_calls(stage), list[Answer]()
+    calls, answers, limit_s = list_calls(stage), list[Answer](), LIMIT_S
     fork = can_fork() and stage.device == "cpu"
     recipe = stage.subject.recipe
     if not fork and recipe is None:
@@ -78,9 +78,10 @@ def act_bad_input(stage: Stage) -> BadInputRecord:
         child = Child(work, fork=fork)
         for _ in calls[first:]:
             waits = not fork and len(answers) == first
-            answer = child.receive(LIMIT_S + START_S if waits else LIMIT_S)
+            answer = child.receive(limit_s + START_S if waits else limit_s)
             answers.append(Answer(ending=answer) if isinstance(answer, Ending) else answer)
             if isinstance(answer, Ending):
+                limit_s = max(LEAST_S, limit_s / 2) if answer.timed_out else limit_s
                 break
         else:
             child.stop()
