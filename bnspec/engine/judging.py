@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from bnspec.cases.case import Case
 from bnspec.engine.subject import Subject
-from bnspec.engine.surroundings import preserving
 from bnspec.layers.protocol import SubjectError
+from bnspec.layers.surroundings import preserving
 
 if TYPE_CHECKING:
     from bnspec.conformance.compare import Judgement

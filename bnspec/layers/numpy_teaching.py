@@ -172,6 +172,8 @@ def describe_array(values: Array) -> Description:
 def _check_array(stage: Stage, verb: str, values: Any) -> Array:
     if not isinstance(values, np.ndarray):
         raise SubjectError(stage, f"{verb} a {type(values).__name__}, wanted a numpy.ndarray")
+    if values.dtype.kind in "OSUMm":
+        raise SubjectError(stage, f"{verb} an array of dtype {values.dtype}, wanted one of numbers")
     return values
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bnspec.cases.batches import make_batch, make_state
-from bnspec.engine.surroundings import look, preserving, tell_changes
+from bnspec.layers.surroundings import look, preserving, tell_changes
 
 from ..acting import Stage, play
 from .states import keep_offered
