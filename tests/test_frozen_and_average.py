@@ -32,7 +32,7 @@ def test_a_frozen_layer_conforms_and_says_what_cannot_be_asked_of_it() -> None:
     report = judge(layer("Frozen"))
     assert report.verdict == "conforms"
     skipped = {clause.id for clause in report.clauses if clause.outcome == "skip"}
-    assert skipped == {"F2", "F13", "R4"}
+    assert skipped == {"F2", "F13", "R4", "E5", "B9"}
 
 
 def test_a_frozen_layer_that_moves_or_forgets_eps_is_refused() -> None:

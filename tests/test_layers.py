@@ -307,7 +307,7 @@ def test_what_a_layer_lacks_is_none() -> None:
     assert layer.state() == State()
     layer.load(some_state())
     assert layer.describe("running_mean") is None
-    assert implementation.promises.abilities == {"gradients", "gradient_subsets"}
+    assert implementation.promises.abilities == {"gradients", "gradient_subsets", "memory_formats", "untracked"}
     found = layer.run(batch(4, 3), training=True, grad=ALL).backward(batch(4, 3))
     assert (found.gamma, found.beta) == (None, None)
 

@@ -335,7 +335,7 @@ def test_what_is_left_out_need_not_exist(without: str, gone: set[str]) -> None:
 
 def test_what_stands_on_running_statistics_goes_with_them() -> None:
     left = resolve(nn.BatchNorm1d, without=frozenset({"running_statistics"})).promises.abilities
-    assert left == {"gradients", "gradient_subsets", "affine"}
+    assert left == {"gradients", "gradient_subsets", "affine", "memory_formats"}
 
 
 def test_positions_are_left_out_by_rank() -> None:

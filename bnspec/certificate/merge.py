@@ -71,15 +71,14 @@ def report_unjudged(clause: Clause, outcome: Outcome, why: str) -> ClauseReport:
     return ClauseReport(clause.id, clause.level, clause.status, outcome, 0, 0, None, None, why, None)
 
 
-def decides(clause: str, strict: bool) -> bool:
-    """Does a clause decide the verdict? SHOULD clauses do where it is strict."""
-    row = CLAUSES[clause]
-    return row.status == "active" and (row.level == "MUST" or (strict and row.level == "SHOULD"))
+def decides(clause: str, level: str, strict: bool) -> bool:
+    """Does a clause of this level decide the verdict? SHOULD clauses do where it is strict."""
+    return CLAUSES[clause].status == "active" and (level == "MUST" or (strict and level == "SHOULD"))
 
 
 def decide_verdict(reports: Iterable[ClauseReport], strict: bool) -> Verdict:
     """MUST clauses decide, SHOULD clauses too where the verdict is strict; what they lack makes it incomplete."""
-    deciding = [report for report in reports if decides(report.id, strict)]
+    deciding = [report for report in reports if decides(report.id, report.level, strict)]
     if any(report.outcome in FAILED for report in deciding):
         return "does not conform"
     if any(report.outcome in ("vacuous", "not-run") for report in deciding) or not any(

@@ -97,7 +97,7 @@ def assemble(
 
 def _has_failed(results: list[BlockResult], request: Request) -> bool:
     """Whether a clause that decides the verdict has a finding."""
-    return any(decides(clause, request.strict) for clause in first_findings(results))
+    return any(decides(clause, CLAUSES[clause].level, request.strict) for clause in first_findings(results))
 
 
 def _shrink_findings(
