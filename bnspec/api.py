@@ -6,12 +6,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from bnspec.certificate.model import Certificate
+from bnspec.certificate.model import Certificate, TargetReport
+from bnspec.engine.isolation import Isolated, find_ending
 from bnspec.engine.plan import DEFAULT_PROFILE, Request, UsageError, check_request
 from bnspec.engine.run import certify_subject
-from bnspec.engine.subject import Subject
+from bnspec.engine.subject import Recipe, Subject
 from bnspec.layers.implementation import resolve
 from bnspec.layers.promises import Promises
+from bnspec.layers.target import TargetError, names
 from bnspec.spec.dialects import Dialect, UnknownDialect, find_dialect, is_frozen
 from bnspec.spec.formats import PRECISIONS, arithmetic_of
 
@@ -31,25 +33,49 @@ def certify(
     clauses: Collection[str] = (),
     strict: bool = False,
     fail_fast: bool = False,
+    isolate: bool = False,
     target: str | None = None,
 ) -> Certificate:
     """Certify a class, a function, a factory or a layer.
 
     `arguments` go to its constructor; `dialect` defaults to the one that the object or its adapter declares, else
-    torch; empty collections mean everything that is promised. Non-conformance is in the certificate and never raised.
+    torch; empty collections mean everything that is promised; `isolate` judges
+    in a child process. Non-conformance is in the certificate and never raised.
     Raises TargetError where the object cannot be constructed or called, UsageError where a name does not exist.
     """
     request = Request(
         dialect, profile, seed, tuple(devices), tuple(dtypes), tuple(without), tuple(clauses), strict, fail_fast
     )
     check_request(request)
-    subject, source = make_subject(obj, request, dict(arguments or {}))
     name = target or f"{getattr(obj, '__module__', '?')}:{getattr(obj, '__qualname__', type(obj).__name__)}"
-    return Certificate((certify_subject(subject, request, name, dict(arguments or {}), source),))
+    given, text = dict(arguments or {}), name if names(name, obj) else None
+    if isolate:
+        report = certify_isolated(obj, request, given, name, text)
+    else:
+        subject, source = make_subject(obj, request, given, text)
+        report = certify_subject(subject, request, name, given, source)
+    return Certificate((report,))
 
 
-def make_subject(obj: Any, request: Request, arguments: Mapping[str, Any]) -> tuple[Subject, str]:
-    """The subject that a request judges, and where its dialect came from. Raises TargetError or UsageError."""
+def certify_isolated(
+    obj: Any, request: Request, arguments: dict[str, Any], name: str, target: str | None
+) -> TargetReport:
+    """As `certify`, in a child process from the first call of the object on. Raises what it raises."""
+    isolated = Isolated()
+    ending = find_ending(lambda: make_subject(obj, request, arguments, target))
+    if ending is not None:
+        raise TargetError(f"{name} cannot be called: when it was tried out with a plain batch it {ending.words}")
+    subject, source = make_subject(obj, request, arguments, target)
+    return certify_subject(subject, request, name, arguments, source, isolated, isolated.attempt)
+
+
+def make_subject(
+    obj: Any, request: Request, arguments: Mapping[str, Any], target: str | None = None
+) -> tuple[Subject, str]:
+    """The subject that a request judges, and where its dialect came from. Raises TargetError or UsageError.
+
+    `target` is the text by which a fresh process can load the object, None where it cannot.
+    """
     implementation = resolve(obj, dict(arguments), frozenset(request.without))
     name, source = request.dialect, "asked for"
     if not name:
@@ -70,7 +96,8 @@ def make_subject(obj: Any, request: Request, arguments: Mapping[str, Any]) -> tu
         raise UsageError(f"dialect {name!r} is that of frozen layers, and the target has no running statistics")
     _check_fixed(promises, request, chosen)
     left_out = set(request.without) | (set() if chosen.momentum_none == "cumulative" else {"cumulative"})
-    return Subject(implementation, chosen, replace(promises, abilities=promises.abilities - left_out)), source
+    recipe = None if target is None else Recipe(target, dict(arguments), request)
+    return Subject(implementation, chosen, replace(promises, abilities=promises.abilities - left_out), recipe), source
 
 
 HEADROOM = 2.0**32

@@ -87,6 +87,8 @@ def build_parser() -> argparse.ArgumentParser:
     certify.add_argument("--fail-fast", action="store_true", help="stop at the first failure, and do not shrink it")
     certify.add_argument("--json", metavar="FILE", help="write the certificate as JSON")
     certify.add_argument("-n", type=int, default=1, metavar="WORKERS", help="run in so many processes (default 1)")
+    certify.add_argument("--isolate", action="store_true",
+                         help="judge in a child process, which the target may crash or keep for ever")  # fmt: skip
     certify.set_defaults(run=_certify)
 
     selftest = commands.add_parser(
@@ -119,6 +121,8 @@ def _certify(options: argparse.Namespace) -> int:
     check_request(request)
     if options.n < 1:
         raise UsageError(f"-n {options.n}: give the number of worker processes, from 1 on")
+    if options.isolate and options.n > 1:
+        raise UsageError("--isolate judges in one child process: leave -n out")
     arguments = parse_arguments(options.arg)
     check_writable("--json", options.json)
     prefer_one_thread()
@@ -127,7 +131,7 @@ def _certify(options: argparse.Namespace) -> int:
     reports, usage_errors = [], 0
     for text in options.targets:
         try:
-            report = _certify_one(text, request, arguments, options.n)
+            report = _certify_one(text, request, arguments, options.n, options.isolate)
         except (TargetError, UsageError) as error:
             print(f"bnspec: {error}", file=sys.stderr)
             usage_errors += 1
@@ -144,13 +148,15 @@ def _certify(options: argparse.Namespace) -> int:
     return 2 if usage_errors else certificate.exit_code
 
 
-def _certify_one(text: str, request: Request, arguments: dict[str, Any], workers: int) -> TargetReport:
-    from bnspec.api import make_subject
+def _certify_one(text: str, request: Request, arguments: dict[str, Any], workers: int, isolate: bool) -> TargetReport:
+    from bnspec.api import certify_isolated, make_subject
     from bnspec.engine.parallel import Workers
     from bnspec.engine.run import certify_subject, run_here
     from bnspec.layers.target import load_target
 
-    subject, source = make_subject(load_target(text).obj, request, arguments)
+    if isolate:
+        return certify_isolated(load_target(text).obj, request, arguments, text, text)
+    subject, source = make_subject(load_target(text).obj, request, arguments, text)
     runner = run_here if workers == 1 else Workers(workers, text, arguments, request)
     return certify_subject(subject, request, text, arguments, source, runner)
 
@@ -165,7 +171,7 @@ def _rerun(options: argparse.Namespace, request: Request, arguments: dict[str, A
 
     if len(options.targets) != 1:
         raise UsageError("--case runs one case of one target: name a single target")
-    subject, _ = make_subject(load_target(options.targets[0]).obj, request, arguments)
+    subject, _ = make_subject(load_target(options.targets[0]).obj, request, arguments, options.targets[0])
     failed = False
     for clause, judged in rerun_case(subject, request, options.case).items():
         failed |= judged.failed

@@ -15,7 +15,7 @@ from bnspec.api import make_subject
 from bnspec.cases.case import AddressError
 from bnspec.certificate.files import check_writable, write_whole
 from bnspec.certificate.json_face import report_from_json, report_to_json
-from bnspec.certificate.model import Certificate, ClauseReport, TargetReport
+from bnspec.certificate.model import FAILED, Certificate, ClauseReport, TargetReport
 from bnspec.certificate.terminal import render_failure, render_verdict
 from bnspec.engine.plan import Plan, Request, UsageError, check_request, make_plan
 from bnspec.engine.run import certify_subject, run_here, say_why_unjudged
@@ -38,7 +38,7 @@ class Assignment:
 
     @cached_property
     def loaded(self) -> tuple[Subject, str]:
-        return make_subject(load_target(self.text).obj, self.request, self.arguments)
+        return make_subject(load_target(self.text).obj, self.request, self.arguments, self.text)
 
     @cached_property
     def plan(self) -> Plan:
@@ -125,7 +125,7 @@ class Desk:
         self._tell(found, report)
 
     def _tell(self, found: ClauseReport, report: TargetReport) -> None:
-        if found.outcome in ("fail", "crashed"):
+        if found.outcome in FAILED:
             words = "\n".join(render_failure(found, report))
             if found.level == "SHOULD" and not report.scope["strict"]:
                 pytest.xfail(words)

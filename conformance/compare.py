@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ class Judgement:
     `ratio` is the largest error in units of its bound (above 1: a failure; infinite where no bound can express it), or
     None where nothing was compared. `informative` is False where the exact answer is degenerate or the bound so wide
     that a wrong layer could hide. The texts say what was compared, got and wanted, and where. `crashed` where the
-    subject raised or handed back no array.
+    subject raised or handed back no array, or ended its process; `timed_out` where it did not return.
     """
 
     ratio: float | None
@@ -31,6 +31,7 @@ class Judgement:
     wanted: str = ""
     where: str = ""
     crashed: bool = False
+    timed_out: bool = False
 
     @property
     def failed(self) -> bool:
@@ -110,7 +111,7 @@ def worst_of(*judgements: Judgement) -> Judgement:
     worst = max(told, key=lambda j: j.ratio if j.ratio is not None else -1.0)
     if worst.informative or not any(j.informative for j in told):
         return worst
-    return Judgement(worst.ratio, True, worst.quantity, worst.got, worst.wanted, worst.where)
+    return replace(worst, informative=True)
 
 
 def differs(quantity: str, got: object, wanted: object) -> Judgement:

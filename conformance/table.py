@@ -11,30 +11,39 @@ from bnspec.spec.formats import PRECISIONS
 
 from .acting import Stage
 from .compare import Judgement
+from .experiments.bad_input import act_bad_input
 from .experiments.differences import act_differences
 from .experiments.evaluation import act_evaluation
 from .experiments.exchanges import act_exchanges
 from .experiments.gradients import act_gradients
 from .experiments.history import act_history
 from .experiments.jacobian import act_jacobian
+from .experiments.layouts import act_arguments, act_formats, act_singles
 from .experiments.life_cycle import act_life_cycle
 from .experiments.memory import act_memory
+from .experiments.nonfinite import act_nonfinite
 from .experiments.reentrance import act_reentrance
 from .experiments.relations import act_relations
+from .experiments.surroundings import act_surroundings
 from .experiments.training import act_training
+from .experiments.untracked import act_untracked
 from .experiments.variants import act_variants
 from .experiments.weights import act_weights
 from .judges import (
+    bad_input,
     consequences,
     coverage,
     differences,
     evaluation,
     forward,
     gradients,
+    layout,
+    numerics,
     reentrance,
     relations,
     running,
     state,
+    surroundings,
 )
 
 
@@ -43,8 +52,8 @@ class Experiment:
     """An act and the judges of its record, by clause; `needs` are the abilities without which it cannot be acted.
 
     `cases` is the number of drawn cases in a block, `longest` the most values a channel holds, and `literal` the cases
-    chosen by hand that come first in block 0. `low_cases` and `low_literal` stand for them in low precision, where an
-    experiment without any is not acted.
+    chosen by hand that come first in block 0; with `cases` 0 it enumerates, one case a rank. `low_cases` and
+    `low_literal` stand for them in low precision, where an experiment without any is not acted.
     """
 
     name: str
@@ -154,6 +163,12 @@ def _small_literals(experiment: str) -> tuple[Case, ...]:
     return tuple(case for case in _literals(experiment) if case.channels <= 4 and 2 < case.count <= 40)
 
 
+def _small(experiment: str, **decisions: Any) -> tuple[Case, ...]:
+    """A small case or two a rank, with batches of one where there are positions."""
+    shapes = ((4, 3), (3, 1), (1, 2, 3), (2, 3, 2, 2), (1, 2, 2, 2), (2, 3, 2, 1, 2), (1, 2, 2, 2, 2))
+    return tuple(Case(experiment, "float32", shape, 0.1, 0.3, **decisions) for shape in shapes)
+
+
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
@@ -186,6 +201,7 @@ EXPERIMENTS: dict[str, Experiment] = {
                 "R7": running.judge_r7,
                 "R8": running.judge_r8,
                 "R11": running.judge_r11,
+                "B6": bad_input.judge_b6,
                 "G1": gradients.judge_g1,
                 "F10": consequences.judge_f10,
                 "F11": consequences.judge_f11,
@@ -398,6 +414,67 @@ EXPERIMENTS: dict[str, Experiment] = {
             longest=70,
             literal=_small_literals("differences"),
         ),
+        Experiment(
+            "nonfinite",
+            act_nonfinite,
+            {"N6": numerics.judge_n6},
+            cases=3,
+            longest=70,
+            literal=_small("nonfinite"),
+        ),
+        Experiment(
+            "arguments",
+            act_arguments,
+            {"L5": layout.judge_l5, "L8": layout.judge_l8},
+            cases=3,
+            longest=70,
+            literal=_small("arguments"),
+        ),
+        Experiment(
+            "formats",
+            act_formats,
+            {"L6": layout.judge_l6},
+            needs=("memory_formats", "images"),
+            cases=4,
+            longest=70,
+            literal=tuple(
+                Case("formats", "float32", shape, 0.1, 0.3) for shape in ((2, 3, 2, 3), (3, 4, 2, 2), (2, 3, 2, 3, 2))
+            ),
+        ),
+        Experiment(
+            "bad_input",
+            act_bad_input,
+            {
+                "B1": bad_input.judge_b1,
+                "B2": bad_input.judge_b2,
+                "B3": bad_input.judge_b3,
+                "B4": bad_input.judge_b4,
+                "B5": bad_input.judge_b5,
+                "B7": bad_input.judge_b7,
+                "B8": bad_input.judge_b8,
+                "B9": bad_input.judge_b9,
+                "B10": bad_input.judge_b10,
+            },
+            cases=0,
+        ),
+        Experiment(
+            "untracked",
+            act_untracked,
+            {"E5": bad_input.judge_e5},
+            needs=("untracked",),
+            cases=3,
+            longest=70,
+            literal=_small("untracked"),
+        ),
+        Experiment(
+            "surroundings",
+            act_surroundings,
+            {"S7": surroundings.judge_s7},
+            cases=1,
+            longest=70,
+            literal=_small("surroundings")[::2],
+        ),
+        Experiment("singles", act_singles, {"L7": layout.judge_l7}, cases=3, longest=70, literal=_small("singles")),
     )
 }
 

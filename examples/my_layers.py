@@ -14,17 +14,25 @@ class FastBatchNorm(nn.BatchNorm1d):
     """Folded to one multiply-add: y = alpha x + (beta - mean alpha). Right, for ranks 2 and 3."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's own name
-        self._check_input_dim(input)
+        self.check(input)
         axes = [0, *range(2, input.ndim)]
         shape = (1, -1, *[1] * (input.ndim - 2))
         mean, var = self.running_mean, self.running_var
-        if self.training:
+        if self.training or mean is None:
             mean, var = input.mean(axes), input.var(axes, unbiased=False)
-            self.update(mean.detach(), var.detach(), input.numel() // self.num_features)
-        assert mean is not None
+            if self.running_mean is not None and input.numel():  # an empty batch has no statistics
+                self.update(mean.detach(), var.detach(), input.numel() // self.num_features)
         assert var is not None
         alpha = self.weight / torch.sqrt(var + self.eps)
         return input * alpha.view(shape) + (self.bias - mean * alpha).view(shape)
+
+    def check(self, input: Tensor) -> None:  # noqa: A002  # torch's own name
+        """Refuse what cannot be normalised, before anything changes."""
+        self._check_input_dim(input)
+        if input.shape[1] != self.num_features or input.dtype != self.weight.dtype:
+            raise ValueError(f"{self.num_features} channels of {self.weight.dtype} are wanted, not {input.shape}")
+        if (self.training or self.running_mean is None) and input.numel() == self.num_features:
+            raise ValueError(f"more than one value per channel is needed, not {input.shape}")
 
     @torch.no_grad()
     def update(self, mean: Tensor, var: Tensor, count: int) -> None:

@@ -266,7 +266,8 @@ def test_the_same_seed_draws_the_same_cases_and_another_others(monkeypatch: pyte
     by_hand = {case.address() for experiment in EXPERIMENTS.values() for case in experiment.literal}
     drawn = {address for address in first if address.removeprefix("cpu/").replace("64/", "32/", 1) not in by_hand}
     assert len(drawn) > 100
-    assert len(drawn - set(other)) > 0.85 * len(drawn)  # every block begins with the simplest case, whatever the seed
+    # Whatever the seed, each experiment of each dtype begins with the simplest case, and bad input is enumerated.
+    assert len(drawn - set(other)) > 0.8 * len(drawn)
 
 
 # Help and specification

@@ -307,7 +307,7 @@ def test_what_a_layer_lacks_is_none() -> None:
     assert layer.state() == State()
     layer.load(some_state())
     assert layer.describe("running_mean") is None
-    lives = {"reentrance", "recomputation", "saves", "copies", "converts", "resets"}
+    lives = {"reentrance", "recomputation", "saves", "copies", "converts", "resets", "memory_formats", "untracked"}
     assert implementation.promises.abilities == {"gradients", "gradient_subsets"} | lives
     found = layer.run(batch(4, 3), training=True, grad=ALL).backward(batch(4, 3))
     assert (found.gamma, found.beta) == (None, None)

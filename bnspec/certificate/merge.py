@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from bnspec.certificate.model import Cell, ClauseReport, Outcome, Verdict
+from bnspec.certificate.model import FAILED, Cell, ClauseReport, Outcome, Verdict
 from bnspec.engine.blocks import Block, BlockResult, Tally
 from bnspec.engine.judging import Finding
 from bnspec.engine.profiles import Profile
@@ -39,7 +39,7 @@ def decide_cell(clause: Clause, tally: Tally, dtype: str, device: str, profile: 
     """A cell passes where nothing failed and enough of its cases were informative."""
     outcome: Outcome
     if tally.finding is not None:
-        outcome = "crashed" if tally.finding.crashed else "fail"
+        outcome = "timed-out" if tally.finding.timed_out else "crashed" if tally.finding.crashed else "fail"
     elif not tally.executed:
         outcome = "not-run"
     elif tally.informative < clause.asks_for(profile.column, dtype) or not complete:
@@ -49,7 +49,7 @@ def decide_cell(clause: Clause, tally: Tally, dtype: str, device: str, profile: 
     return Cell(dtype, device, outcome, tally.executed, tally.informative, tally.worst, None, tally.worst_case)
 
 
-ORDER: tuple[Outcome, ...] = ("fail", "crashed", "vacuous", "not-run", "pass", "skip")
+ORDER: tuple[Outcome, ...] = ("fail", "crashed", "timed-out", "vacuous", "not-run", "pass", "skip")
 """Of several cells the first of these speaks for the clause."""
 
 
@@ -71,14 +71,15 @@ def report_unjudged(clause: Clause, outcome: Outcome, why: str) -> ClauseReport:
     return ClauseReport(clause.id, clause.level, clause.status, outcome, 0, 0, None, None, why, None)
 
 
+def decides(clause: str, level: str, strict: bool) -> bool:
+    """Does a clause of this level decide the verdict? SHOULD clauses do where it is strict."""
+    return CLAUSES[clause].status == "active" and (level == "MUST" or (strict and level == "SHOULD"))
+
+
 def decide_verdict(reports: Iterable[ClauseReport], strict: bool) -> Verdict:
     """MUST clauses decide, SHOULD clauses too where the verdict is strict; what they lack makes it incomplete."""
-    deciding = [
-        report
-        for report in reports
-        if CLAUSES[report.id].status == "active" and (report.level == "MUST" or (strict and report.level == "SHOULD"))
-    ]
-    if any(report.outcome in ("fail", "crashed") for report in deciding):
+    deciding = [report for report in reports if decides(report.id, report.level, strict)]
+    if any(report.outcome in FAILED for report in deciding):
         return "does not conform"
     if any(report.outcome in ("vacuous", "not-run") for report in deciding) or not any(
         report.outcome == "pass" for report in deciding

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Outcome = Literal["pass", "fail", "skip", "vacuous", "not-run", "crashed"]
+Outcome = Literal["pass", "fail", "skip", "vacuous", "not-run", "crashed", "timed-out"]
+FAILED: tuple[Outcome, ...] = ("fail", "crashed", "timed-out")
 Verdict = Literal["conforms", "does not conform", "incomplete"]
 
 EXIT_CODES: dict[Verdict, int] = {"conforms": 0, "does not conform": 1, "incomplete": 3}

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 
 from bnspec import __version__
 from bnspec.certificate.merge import describe_ratio
-from bnspec.certificate.model import Certificate, ClauseReport, TargetReport
+from bnspec.certificate.model import FAILED, Certificate, ClauseReport, TargetReport
 from bnspec.spec.clauses import CLAUSES
 
-FAILED = ("fail", "crashed")
-LABELS = {"pass": "pass", "fail": "FAIL", "crashed": "FAIL", "vacuous": "too few", "not-run": "NOT RUN", "skip": "skip"}
+LABELS = {"pass": "pass", "vacuous": "too few", "not-run": "NOT RUN", "skip": "skip"} | dict.fromkeys(FAILED, "FAIL")
 
 
 def render(certificate: Certificate) -> str:

@@ -14,7 +14,7 @@ import hypothesis
 from hypothesis import HealthCheck, Phase
 
 from bnspec.cases.case import Case
-from bnspec.cases.strategies import draw_cases
+from bnspec.cases.strategies import EPS, draw_cases
 from bnspec.engine.judging import Finding, experiments, find, judge_case
 from bnspec.engine.subject import Subject
 from bnspec.spec.clauses import CLAUSES
@@ -57,11 +57,16 @@ def seed_of(block: Block, seed: int) -> int:
 
 
 def literal_cases(subject: Subject, block: Block) -> list[Case]:
-    """The cases chosen by hand, in the block's dtype and within the scope of the subject; block 0 alone has any."""
+    """The cases chosen by hand or enumerated, in the block's dtype and the scope of the subject; block 0 has them."""
     if block.index:
         return []
-    scope, cases = subject.scope, []
-    for case in experiments()[block.experiment].amount(block.dtype)[1]:
+    scope, cases = subject.scope, list[Case]()
+    experiment = experiments()[block.experiment]
+    if not experiment.cases:
+        eps, momentum = scope.eps or EPS[0], scope.momenta[0]
+        shapes = [(4, scope.channels or 3, *[2] * (rank - 2)) for rank in scope.ranks]
+        return [Case(block.experiment, block.dtype, shape, eps, momentum) for shape in shapes]
+    for case in experiment.amount(block.dtype)[1]:
         fits = len(case.shape) in scope.ranks and scope.channels in (None, case.channels)
         if not fits or not (case.training or scope.evaluation):
             continue
@@ -71,8 +76,13 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
     return cases
 
 
-def run_block(subject: Subject, block: Block, seed: int, clauses: Collection[str]) -> BlockResult:
-    """Judge every case of a block; nothing is shrunk here. Raises only where the suite itself is at fault."""
+def run_block(
+    subject: Subject, block: Block, seed: int, clauses: Collection[str], begin: Callable[[str], None] = lambda _: None
+) -> BlockResult:
+    """Judge every case of a block; nothing is shrunk here. Raises only where the suite itself is at fault.
+
+    `begin` is told the address of each case before it is acted out.
+    """
     fed = experiments()[block.experiment].judges
     result = BlockResult(block, {c: Tally() for c in fed if c in clauses and CLAUSES[c].speaks_of(block.dtype)})
     seen: set[str] = set()
@@ -82,6 +92,7 @@ def run_block(subject: Subject, block: Block, seed: int, clauses: Collection[str
         if address in seen:
             return
         seen.add(address)
+        begin(address)
         for clause, judgement in judge_case(subject, case, block.device, result.tallies).items():
             tally = result.tallies[clause]
             tally.executed += 1
@@ -105,6 +116,8 @@ def run_block(subject: Subject, block: Block, seed: int, clauses: Collection[str
 def draw(subject: Subject, block: Block, seed: int, execute: Callable[[Case], None], phases: tuple[Phase, ...]) -> None:
     """Call `execute` on each case that Hypothesis draws for a block."""
     experiment = experiments()[block.experiment]
+    if not experiment.cases:
+        return
     strategy = draw_cases(experiment.name, block.dtype, subject.scope, block.index, longest=experiment.longest)
 
     @hypothesis.seed(seed_of(block, seed))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bnspec.cases.case import Case
 from bnspec.engine.subject import Subject
 from bnspec.layers.protocol import SubjectError
+from bnspec.layers.surroundings import preserving
 
 if TYPE_CHECKING:
     from bnspec.conformance.compare import Judgement
@@ -31,6 +32,7 @@ class Finding:
     wanted: str
     where: str
     crashed: bool
+    timed_out: bool = False
 
 
 @cache
@@ -41,7 +43,12 @@ def experiments() -> dict[str, Experiment]:
 
 
 def judge_case(subject: Subject, case: Case, device: str, clauses: Collection[str]) -> dict[str, Judgement]:
-    """Act `case` out and judge the record by those of `clauses` that its experiment feeds."""
+    """Act `case` out and judge the record by those of `clauses` that its experiment feeds; undo what else changed."""
+    with preserving(subject.implementation.framework):
+        return _act_and_judge(subject, case, device, clauses)
+
+
+def _act_and_judge(subject: Subject, case: Case, device: str, clauses: Collection[str]) -> dict[str, Judgement]:
     from bnspec.conformance.acting import Stage
 
     experiment = experiments()[case.experiment]
@@ -73,4 +80,4 @@ def find(clause: str, case: Case, device: str, judgement: Judgement) -> Finding:
     """The finding of a failed judgement."""
     ratio = math.inf if judgement.ratio is None else judgement.ratio
     j = judgement
-    return Finding(clause, device, case.address(), ratio, j.quantity, j.got, j.wanted, j.where, j.crashed)
+    return Finding(clause, device, case.address(), ratio, j.quantity, j.got, j.wanted, j.where, j.crashed, j.timed_out)

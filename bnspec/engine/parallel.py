@@ -11,7 +11,7 @@ from typing import Any
 from bnspec.engine.blocks import Block, BlockResult, run_block
 from bnspec.engine.judging import experiments
 from bnspec.engine.plan import Plan, Request
-from bnspec.engine.subject import Subject
+from bnspec.engine.subject import Recipe, Subject
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,7 @@ _subjects: list[Subject] = []
 
 
 def _load(target: str, arguments: dict[str, Any], request: Request) -> None:
-    from bnspec.api import make_subject
-    from bnspec.layers.target import load_target
-
-    _subjects.append(make_subject(load_target(target).obj, request, arguments)[0])
+    _subjects.append(Recipe(target, arguments, request).make())
 
 
 def _run(block: Block, seed: int, clauses: frozenset[str]) -> BlockResult:

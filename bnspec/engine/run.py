@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import Protocol, TypeVar
 
 from bnspec.certificate.merge import (
     decide_cell,
     decide_verdict,
+    decides,
     first_findings,
     merge_tallies,
     report_clause,
@@ -24,8 +26,20 @@ from bnspec.engine.subject import Subject
 from bnspec.spec.clauses import CLAUSES, SPEC_VERSION
 
 Runner = Callable[[Subject, Plan, list[Block]], Iterable[BlockResult]]
+T = TypeVar("T")
 SHRUNK = 12
 """Most clauses whose finding is shrunk; a layer that fails more fails them for few reasons."""
+
+
+class Guard(Protocol):
+    """Calls a function that calls the subject; gives `otherwise` where it came to no end of its own."""
+
+    def __call__(self, work: Callable[[], T], otherwise: T) -> T: ...
+
+
+def call_here(work: Callable[[], T], otherwise: T) -> T:  # noqa: ARG001  # an end here is the end of all
+    """Call it in this process."""
+    return work()
 
 
 def run_here(subject: Subject, plan: Plan, blocks: list[Block]) -> Iterator[BlockResult]:
@@ -37,29 +51,32 @@ def run_here(subject: Subject, plan: Plan, blocks: list[Block]) -> Iterator[Bloc
 
 def certify_subject(
     subject: Subject, request: Request, target: str, arguments: dict[str, object], dialect_source: str,
-    runner: Runner = run_here,
+    runner: Runner = run_here, guard: Guard = call_here,
 ) -> TargetReport:  # fmt: skip
-    """Judge a subject and report. Never raises for what the subject does, but UsageError for what cannot be asked."""
+    """Judge a subject and report. Never raises for what the subject does, but UsageError for what cannot be asked.
+
+    `runner` runs the blocks, `guard` whatever calls the subject afterwards, to shrink and to explain.
+    """
     began = time.perf_counter()
     plan = make_plan(subject, request)
     results: list[BlockResult] = []
     for result in runner(subject, plan, plan.blocks()):
         results.append(result)
-        if request.fail_fast and first_findings([result]):
+        if request.fail_fast and _has_failed([result], request):
             break
-    return assemble(subject, plan, request, results, target, arguments, dialect_source, began)
+    return assemble(subject, plan, request, results, target, arguments, dialect_source, began, guard)
 
 
 def assemble(
     subject: Subject, plan: Plan, request: Request, results: list[BlockResult], target: str,
-    arguments: dict[str, object], dialect_source: str, began: float,
+    arguments: dict[str, object], dialect_source: str, began: float, guard: Guard = call_here,
 ) -> TargetReport:  # fmt: skip
     """The report on the results of all blocks of a plan."""
-    stopped = request.fail_fast and bool(first_findings(results))
+    stopped = request.fail_fast and _has_failed(results, request)
     findings = first_findings(results)
-    explanation = explain(subject, {clause: finding for clause, (_, finding) in findings.items()})
+    explanation = guard(lambda: explain(subject, {c: finding for c, (_, finding) in findings.items()}), Explanation())
     if not request.fail_fast:
-        findings = _shrink_findings(subject, plan.seed, findings)
+        findings = guard(lambda: _shrink_findings(subject, plan.seed, findings), findings)
     reports = []
     for clause in CLAUSES.values():
         if clause.id in plan.clauses:
@@ -76,6 +93,11 @@ def assemble(
         subject.implementation.environment(), round(time.perf_counter() - began, 3), tuple(reports),
         explanation.dialect,
     )  # fmt: skip
+
+
+def _has_failed(results: list[BlockResult], request: Request) -> bool:
+    """Whether a clause that decides the verdict has a finding."""
+    return any(decides(clause, CLAUSES[clause].level, request.strict) for clause in first_findings(results))
 
 
 def _shrink_findings(

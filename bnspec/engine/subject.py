@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from bnspec.cases.case import Case
 from bnspec.cases.strategies import MOMENTA, Scope
@@ -15,14 +16,36 @@ from bnspec.spec.dialects import Dialect, is_frozen
 from bnspec.spec.formats import PRECISIONS
 from bnspec.spec.precision import Arithmetic, arithmetic_for
 
+if TYPE_CHECKING:
+    from bnspec.engine.plan import Request
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a fresh process comes to the same subject."""
+
+    target: str
+    arguments: dict[str, Any]
+    request: Request
+
+    def make(self) -> Subject:
+        from bnspec.api import make_subject
+        from bnspec.layers.target import load_target
+
+        return make_subject(load_target(self.target).obj, self.request, self.arguments, self.target)[0]
+
 
 @dataclass(frozen=True)
 class Subject:
-    """What is judged. `promises` are the implementation's, less what the user left out."""
+    """What is judged. `promises` are the implementation's, less what the user left out.
+
+    `recipe` is None where no fresh process can come to the subject.
+    """
 
     implementation: Implementation
     dialect: Dialect
     promises: Promises
+    recipe: Recipe | None = None
 
     def make_layer(self, case: Case, device: str, **changes: object) -> Layer:
         """A new layer for a case; `changes` override fields of its structure. Raises SubjectError."""
@@ -44,8 +67,9 @@ class Subject:
             "batch_statistics": dialect.training_statistics == "batch",
             "biased_normalisation": dialect.normalises_with == "biased",
         }
-        narrow = set() if self._fits_every_dtype() else {"converts"}
-        return (p.abilities | {ability for ability, follows in following.items() if follows}) - narrow
+        barred = set() if self._fits_every_dtype() else {"converts"}
+        barred |= set() if dialect.eval_without_statistics in ("batch", "refuse") else {"untracked"}
+        return (p.abilities | {ability for ability, follows in following.items() if follows}) - barred
 
     def _fits_every_dtype(self) -> bool:
         """Are float32 and float64 both promised, and a fixed eps within the range of either?"""

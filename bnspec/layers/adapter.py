@@ -46,6 +46,15 @@ class Framework(Protocol):
     def environment(self) -> dict[str, str]:
         """Versions, threads and devices, for the certificate."""
 
+    def read_globals(self) -> dict[str, Any]:
+        """What all layers of a process share, by what it is in words: default dtype, random numbers, ..."""
+
+    def write_globals(self, values: Mapping[str, Any]) -> None:
+        """Put some of these back."""
+
+    def enter_child(self) -> None:
+        """Keep to one thread: in a forked child the others of a pool are not there, and waited for in vain."""
+
 
 @dataclass(frozen=True)
 class Adapter:

@@ -13,11 +13,12 @@ from bnspec.layers.target import TargetError, suggest
 
 CHANNEL_NAMES = ("num_features", "dim", "channels", "num_channels", "features", "n_features", "size", "C")
 EPS_NAMES = ("eps", "epsilon")
-SETTINGS = (*EPS_NAMES, "momentum", "dtype", "device")
+TRACKING = "track_running_stats"
+SETTINGS = (*EPS_NAMES, "momentum", "dtype", "device", TRACKING)
 
 
 class Source(Protocol):
-    """Makes the subject's own layers. `takes` tells whether channels, eps, momentum, dtype or device can be chosen."""
+    """Makes the subject's own layers. `takes` tells whether channels, eps or one of `SETTINGS` can be chosen."""
 
     @property
     def name(self) -> str: ...
@@ -160,13 +161,13 @@ def _try_settings(construction: Construction, named: set[str]) -> Construction:
     """**kwargs do not tell what they take: leave out, one by one, what a call refuses."""
     trial = Structure(3, 2, "float32", "cpu", 1e-5, 0.1)
     # dtype and device stand for themselves: None is what frameworks take for their default.
-    native = dict.fromkeys(("dtype", "device"))
+    native = {"dtype": None, "device": None, TRACKING: False}
     for setting in SETTINGS:
         if setting in named:
             continue
         alone = replace(construction, settings=frozenset({setting} | (named & set(SETTINGS))))
         try:
-            alone.build(trial, **({setting: None} if setting in native else {}))
+            alone.build(trial, **({setting: native[setting]} if setting in native else {}))
         except (Exception, SystemExit):  # noqa: BLE001  (a trial: whatever was raised, the setting is not taken)
             construction = construction.without(setting)
     return construction

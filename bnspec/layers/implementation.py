@@ -16,6 +16,7 @@ from bnspec.layers.construction import read_parameters
 from bnspec.layers.probing import RANKS, find_call, probe_dtypes, probe_ranks, try_call
 from bnspec.layers.promises import Promises
 from bnspec.layers.protocol import Layer, Structure, calling
+from bnspec.layers.surroundings import preserving
 from bnspec.layers.target import TargetError, tell_install
 from bnspec.spec.formats import PRECISIONS
 
@@ -86,6 +87,13 @@ def complete(
     draft: Implementation, base: Structure, unproven: Unproven, tell: Callable[[Structure], str]
 ) -> Implementation:
     """Check that some call returns, and add what probes find. `tell` says how a layer is made. Raises TargetError."""
+    with preserving(draft.framework):
+        return _complete(draft, base, unproven, tell)
+
+
+def _complete(
+    draft: Implementation, base: Structure, unproven: Unproven, tell: Callable[[Structure], str]
+) -> Implementation:
     promises, make = draft.promises, draft.make
     devices = draft.devices()
     if not devices:
@@ -120,4 +128,6 @@ def leave_out(promises: Promises, without: frozenset[str]) -> Promises:
         without |= {"affine"}
     if "running_statistics" in without:
         without |= {"evaluation", "switches", "cumulative", "initial_state", "counter", "resets"}
+    if "evaluation" in without:
+        without |= {"untracked"}
     return replace(promises, ranks=ranks, abilities=promises.abilities - without)

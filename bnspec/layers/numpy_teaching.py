@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -53,6 +53,15 @@ class NumPy:
     def environment(self) -> dict[str, str]:
         return {"numpy": np.__version__}
 
+    def read_globals(self) -> dict[str, Any]:
+        return {}
+
+    def write_globals(self, values: Mapping[str, Any]) -> None:
+        """There is nothing of its own."""
+
+    def enter_child(self) -> None:
+        """NumPy has no threads of its own, and its linear algebra takes care of forks."""
+
 
 class NumPyLayer:
     """The subject caches one forward: a backward must directly follow its own."""
@@ -90,6 +99,9 @@ class NumPyLayer:
                     setattr(self._subject, name, copy_array(value.reshape(current.shape) if fits else value))
             if state.batches is not None and getattr(self._subject, NAMES.batches, None) is not None:
                 setattr(self._subject, NAMES.batches, state.batches)
+
+    def rebind(self, state: State) -> None:
+        self.load(state)
 
     def switch(self, training: bool) -> None:
         with calling("state"):
@@ -143,6 +155,7 @@ class NumPyPass:
     def backward(self, dy: Array) -> Gradients:
         self._native["dy"] = upstream = copy_array(dy)
         found = self._layer.differentiate(self._forward, upstream)
+        self._native["dx"] = found[0]
         asked = (self._grad.x, self._grad.gamma, self._grad.beta)
         return Gradients(
             *(np.array(g) if g is not None and wanted else None for g, wanted in zip(found, asked, strict=True))
@@ -154,8 +167,8 @@ class NumPyPass:
     def watch(self) -> Callable[[], object]:
         return weakref.ref(self._native["x"])
 
-    def describe(self) -> Description:
-        return describe_array(self._native["y"])
+    def describe(self, what: Literal["y", "dx"] = "y") -> Description:
+        return describe_array(self._native[what])
 
 
 def copy_array(values: Array) -> Array:
@@ -177,6 +190,8 @@ def describe_array(values: Array) -> Description:
 def _check_array(stage: Stage, verb: str, values: Any) -> Array:
     if not isinstance(values, np.ndarray):
         raise SubjectError(stage, f"{verb} a {type(values).__name__}, wanted a numpy.ndarray")
+    if values.dtype.kind in "OSUMm":
+        raise SubjectError(stage, f"{verb} an array of dtype {values.dtype}, wanted one of numbers")
     return values
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bnspec.layers.adapter import Adapter, read_attribute
-from bnspec.layers.construction import Source, Template, read_construction
+from bnspec.layers.construction import TRACKING, Source, Template, read_construction
 from bnspec.layers.declarations import (
     Declarations,
     check_abilities,
@@ -100,6 +100,8 @@ class _Maker:
             native["dtype"], dtype = framework.native_dtype(structure.parameters), None
         if self.source.takes("device"):
             native["device"], device = structure.device, None
+        if not structure.tracked:
+            native[TRACKING] = False
         subject = self.source.build(structure, **native)
         if dtype or device:
             subject = framework.convert(subject, self.adapter.names, dtype, device)
@@ -162,6 +164,8 @@ def _promise(source: Source, adapter: Adapter, subject: Any, declared: Declarati
     momentum = fix_momentum(fixed, declared, takes("momentum"), subject) if has_buffers else "free"
     if momentum == "average" or (momentum == "free" and has_buffers and adapter.cumulative(subject)):
         abilities |= {"cumulative"}
+    if takes(TRACKING):
+        abilities |= {"untracked"}
     if isinstance(source, Template):
         abilities -= {"initial_state"}  # an instance may have trained already
     certain = (*adapter.probed_dtypes, *adapter.dtypes) if source.takes("dtype") else adapter.dtypes

@@ -23,6 +23,8 @@ PROMISED: dict[str, str] = {
     "copies": "copies of a layer",
     "converts": "a conversion to another dtype",
     "resets": "a reset of the running statistics",
+    "memory_formats": "a framework in which batches are stored in one of several formats",
+    "untracked": "a construction without running statistics",
 }
 FOLLOWING: dict[str, str] = {
     "positions": "batches of rank 3 or more, where a channel holds more than one value an example",

@@ -24,6 +24,7 @@ class Structure:
     """What a layer is made for. `momentum` is the number given to the constructor (None: cumulative average).
 
     `dtype` names a precision (`bnspec.spec.formats.PRECISIONS`): that of x, and another of the parameters if mixed.
+    `tracked` False asks for a layer without running statistics, which the ability `untracked` offers.
     """
 
     channels: int
@@ -32,6 +33,7 @@ class Structure:
     device: str
     eps: float
     momentum: float | None
+    tracked: bool = True
 
     @property
     def storage(self) -> str:
@@ -102,9 +104,9 @@ def calling(stage: Stage) -> Iterator[None]:
     """Turn whatever the subject raises inside into a SubjectError of `stage`."""
     try:
         yield
-    except SubjectError:
+    except (SubjectError, KeyboardInterrupt):
         raise
-    except Exception as error:  # a subject may raise anything, and each is a finding
+    except BaseException as error:  # a subject may raise anything, SystemExit too, and each is a finding
         text = str(error).strip().splitlines()
         raise SubjectError(stage, f"raised {type(error).__name__}: {text[0] if text else '(no message)'}") from error
 
@@ -120,7 +122,8 @@ class Pass(Protocol):
     def read(self, what: Literal["x", "y", "dy"]) -> Array:
         """The native object's values as they are now, so that overwriting and aliasing show."""
 
-    def describe(self) -> Description: ...
+    def describe(self, what: Literal["y", "dx"] = "y") -> Description:
+        """What was handed out; dx is that of the latest backward."""
 
     def watch(self) -> Callable[[], object]:
         """A function that gives the native input as long as anything keeps it alive, then None."""
@@ -134,6 +137,9 @@ class Layer(Protocol):
     def state(self) -> State: ...
 
     def load(self, state: State) -> None: ...
+
+    def rebind(self, state: State) -> None:
+        """As `load`, into new memory, in which the arrays lie as those of `state` do."""
 
     def describe(self, what: Literal["running_mean", "running_var"]) -> Description | None: ...
 

@@ -56,6 +56,14 @@ def load_target(text: str) -> Target:
     return Target(text, _find_attribute(module, attribute, location), path)
 
 
+def names(text: str, obj: Any) -> bool:
+    """Would a fresh process find this very object by the text?"""
+    try:
+        return not text.startswith("__main__:") and load_target(text).obj is obj
+    except TargetError:
+        return False
+
+
 def parse_arguments(pairs: Iterable[str]) -> dict[str, Any]:
     """Constructor arguments from `key=value` texts, each value a Python literal. Raises TargetError."""
     arguments: dict[str, Any] = {}

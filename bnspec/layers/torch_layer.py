@@ -57,6 +57,19 @@ class TorchLayer:
             if state.batches is not None:
                 self._write_batches(state.batches)
 
+    def rebind(self, state: State) -> None:
+        """Give a module's tensors new memory, other objects new leaves; what is None there stays None."""
+        with calling("state"), torch.no_grad():
+            values = (state.gamma, state.beta, state.running_mean, state.running_var)
+            for name, value in zip(self._names.arrays, values, strict=True):
+                current = getattr(self._holder, name, None)
+                if value is not None and isinstance(self._holder, nn.Module) and isinstance(current, Tensor):
+                    current.data = to_tensor(value, self._device)
+                elif value is not None and current is not None:
+                    setattr(self._holder, name, to_tensor(value, self._device))
+            if state.batches is not None:
+                self._write_batches(state.batches)
+
     def describe(self, what: Literal["running_mean", "running_var"]) -> Description | None:
         with calling("state"):
             tensor = self._read(getattr(self._names, what))
@@ -115,6 +128,11 @@ class TorchPass:
         self._native["dy"] = to_tensor(dy, self._device)
         return self._native["y"], self._native["dy"]
 
+    def keep_dx(self, dx: Tensor | None) -> None:
+        """The native gradient, whose strides may be asked for."""
+        if dx is not None:
+            self._native["dx"] = dx
+
     def read(self, what: Literal["x", "y", "dy"]) -> Array:
         with calling("state"):
             return to_array(self._native[what])
@@ -122,8 +140,8 @@ class TorchPass:
     def watch(self) -> Callable[[], object]:
         return weakref.ref(self._native["x"])
 
-    def describe(self) -> Description:
-        return describe_tensor(self._native["y"])
+    def describe(self, what: Literal["y", "dx"] = "y") -> Description:
+        return describe_tensor(self._native[what])
 
 
 def differentiate(passes: Sequence[TorchPass], dys: Sequence[Array]) -> list[Gradients]:
@@ -134,7 +152,10 @@ def differentiate(passes: Sequence[TorchPass], dys: Sequence[Array]) -> list[Gra
         return [Gradients(None, None, None) for _ in passes]
     with calling("backward"):
         found: Sequence[Tensor | None] = torch.autograd.grad(ys, list(inputs.values()), upstream, allow_unused=True)
-        arrays = {key: to_array(g) for key, g in zip(inputs, found, strict=True) if g is not None}
+        gradients = dict(zip(inputs, found, strict=True))
+        for each in passes:
+            each.keep_dx(gradients.get(id(each.wanted[0])))
+        arrays = {key: to_array(g) for key, g in gradients.items() if g is not None}
         return [Gradients(*(arrays.get(id(tensor)) for tensor in each.wanted)) for each in passes]
 
 

@@ -13,7 +13,7 @@ from bnspec.layers.adapter import Names, has_method
 from bnspec.layers.protocol import Array, Grad, calling
 from bnspec.layers.torch_layer import ObjectCall, TorchLayer, TorchPass
 
-OBJECT_ABILITIES = frozenset({"gradients", "gradient_subsets", "reentrance", "copies"})
+OBJECT_ABILITIES = frozenset({"gradients", "gradient_subsets", "memory_formats", "reentrance", "copies"})
 """What any object whose parameters are tensors offers by autograd and by Python's own copies."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,19 @@ def _adopt(values: Array) -> Tensor:
     return torch.from_numpy(values)
 
 
+GLOBALS: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
+    "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    "torch's number of threads": (torch.get_num_threads, torch.set_num_threads),
+    "torch's gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
+    "torch's choice of algorithms": (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+    "torch's random numbers": (
+        lambda: torch.get_rng_state().numpy().tobytes(),
+        lambda state: torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8)),
+    ),
+}
+"""What layers of a process share, and how it is read and written."""
+
+
 class Torch:
     """torch, as adapters need it."""
 
@@ -81,6 +95,16 @@ class Torch:
         for device in self.devices()[1:]:
             found |= {"cuda": str(torch.version.cuda), device: torch.cuda.get_device_name(device)}
         return found
+
+    def read_globals(self) -> dict[str, Any]:
+        return {name: read() for name, (read, _) in GLOBALS.items()}
+
+    def write_globals(self, values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            GLOBALS[name][1](value)
+
+    def enter_child(self) -> None:
+        torch.set_num_threads(1)
 
 
 TORCH = Torch()

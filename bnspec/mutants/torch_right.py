@@ -34,7 +34,8 @@ class DoubleInside(BatchNorm):
     """Everything in float64, rounded once at the end."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.double() if x.is_floating_point() else x).to(x.dtype)
+        self.check(x)
+        return super().forward(x.double()).to(x.dtype)
 
 
 class ChannelsLast(BatchNorm):

@@ -13,6 +13,7 @@ Status = Literal["active", "planned", "provisional", "disputed"]
 # Informative cases asked for in smoke, standard and thorough, where the usual (8, 64, 512) cannot be reached.
 RARE = (2, 16, 128)
 COSTLY = (1, 8, 64)
+ENUMERATED = (1, 1, 1)
 THOROUGH_ONLY = (0, 0, 4)
 # Dtypes in which a relation is sharp enough to tell something.
 WIDE = ("float32", "float64")

@@ -23,6 +23,8 @@ class Frozen(nn.Module):
             self.register_buffer(name, torch.full((num_features,), value))
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4 or x.shape[1] != len(self.weight) or not x.is_floating_point():
+            raise ValueError(f"(N, {len(self.weight)}, H, W) of floating point is wanted, not {tuple(x.shape)}")
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         return x * scale.view(1, -1, 1, 1) + (self.bias - self.running_mean * scale).view(1, -1, 1, 1)
 

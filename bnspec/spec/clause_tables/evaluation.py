@@ -57,7 +57,8 @@ EVALUATION: tuple[Clause, ...] = (
         why="There is no running mean to use; the implementations differ in what stands in, and each says so.",
         source="FluxML/NNlib.jl#576, pytorch/pytorch#156051, pytorch/pytorch#56982",
         bound='e_y of chapter "output", or an exception',
-        needs=("evaluation",),
+        status="active",
+        needs=("untracked",),
         informative=RARE,
     ),
     Clause(

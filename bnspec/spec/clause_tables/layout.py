@@ -50,21 +50,26 @@ LAYOUT: tuple[Clause, ...] = (
     ),
     Clause(
         id="L5",
-        title="strides of the other arguments",
-        statement="g, gamma, beta, rm and rv under another layout: the same output and gradients, and the update"
-        " arrives in the buffer that was given, not in a copy.",
+        title="strides of parameters and buffers",
+        statement="gamma, beta, rm and rv under another layout: the same output, and the update arrives in the buffer"
+        " that was given, not in a copy. G6 has the layouts of g, L8 the gradients.",
         why="As L1, for arguments whose layout is rarely varied.",
         source="pytorch/pytorch#33867, deeplearning4j/deeplearning4j#8860, intel/torch-xpu-ops#2887",
         bound=SAME_ANSWER,
+        status="active",
+        informative=RARE,
     ),
     Clause(
         id="L6",
         title="the memory format is kept",
-        statement="Where the framework has memory formats, y has that of x, and dx that of x.",
+        statement="Where the framework has memory formats, y has that of x, and dx where g has it too.",
         why="A neighbour written for one format copies when it is handed another: right, and slow.",
         source="pytorch/pytorch#107199, pytorch/pytorch#192681",
         bound="strides are equal or not",
         level="SHOULD",
+        status="active",
+        needs=("memory_formats", "images"),
+        informative=(1, 4, 32),
     ),
     Clause(
         id="L7",
@@ -74,6 +79,21 @@ LAYOUT: tuple[Clause, ...] = (
         source="first principles; measured: shipped layers differ, hence SHOULD",
         bound=SAME_ANSWER,
         level="SHOULD",
+        status="active",
+        informative=RARE,
+    ),
+    Clause(
+        id="L8",
+        title="strides of parameters in the backward",
+        statement="gamma, beta, rm and rv under another layout, and g stored as x is: the same gradients.",
+        why="As L5. A clause of its own because shipped kernels read gamma and rv by a flat pointer there, and get"
+        " another channel's.",
+        source="measured: torch 2.13.0 on a CPU gives another dx, and in evaluation another d_gamma, where x and g are"
+        " stored with the channel innermost, rank 2 included; hence SHOULD",
+        bound=SAME_ANSWER,
+        level="SHOULD",
+        status="active",
+        needs=("gradients",),
         informative=RARE,
     ),
 )

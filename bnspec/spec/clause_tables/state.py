@@ -81,4 +81,18 @@ STATE: tuple[Clause, ...] = (
         needs=("running_statistics", "gradients", "reentrance"),
         informative=RARE,
     ),
+    Clause(
+        id="S7",
+        title="the process is left alone",
+        statement="Making, training, differentiating and evaluating a layer leave the state that it shares with its"
+        " process: random numbers of Python, NumPy and the framework, its default dtype, threads and gradient mode, the"
+        " working directory, the treatment of warnings and of floating-point errors.",
+        why="F1, E1 and G1 are functions of input and state: nothing else is to be written, nor drawn. Whatever is"
+        " changed shows in another layer, far from its cause.",
+        source="first principles",
+        bound="equal or not",
+        level="SHOULD",
+        status="provisional",
+        informative=(1, 4, 32),
+    ),
 )

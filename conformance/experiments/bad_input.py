@@ -1,0 +1,155 @@
+"""Bad and degenerate input: enumerated, and acted out in a child process, which a call may end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from bnspec.cases.batches import make_state
+from bnspec.cases.case import Case
+from bnspec.engine.child import Child, Ending, Send, can_fork
+from bnspec.engine.subject import Recipe
+from bnspec.layers.protocol import Array, State, SubjectError, as_dtype
+
+from ..acting import Stage, attempt
+from .states import keep_offered
+
+LIMIT_S, START_S, LEAST_S = 10.0, 60.0, 0.5
+"""How long a call may take, a fresh process until its first one, and a call of a subject that often took too long."""
+
+
+@dataclass(frozen=True)
+class BadCall:
+    """A call of a new layer. `clause` says what is expected of it, `says` what x is like."""
+
+    clause: str
+    says: str
+    x: Array
+    training: bool
+
+    def __str__(self) -> str:
+        return (
+            f"{self.says}, shape {self.x.shape} of {self.x.dtype}, in {'training' if self.training else 'evaluation'}"
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a call: `y`, or `refused`, the exception in words, or `silent`, what else came, or `ending`.
+
+    The states are those before and after it, None where there is none to be had.
+    """
+
+    y: Array | None = None
+    refused: str = ""
+    silent: str = ""
+    ending: Ending | None = None
+    before: State | None = None
+    after: State | None = None
+
+
+@dataclass(frozen=True)
+class BadInputRecord:
+    """All calls with their answers, each from the state `start`."""
+
+    stage: Stage
+    start: State
+    answered: tuple[tuple[BadCall, Answer], ...]
+
+    def of(self, clause: str) -> list[tuple[BadCall, Answer]]:
+        return [(call, answer) for call, answer in self.answered if call.clause == clause]
+
+
+def act_bad_input(stage: Stage) -> BadInputRecord:
+    """Make all calls, the next ones in a new child where one was ended by its call."""
+    calls, answers, limit_s = list_calls(stage), list[Answer](), LIMIT_S
+    fork = can_fork() and stage.device == "cpu"
+    recipe = stage.subject.recipe
+    if not fork and recipe is None:
+        answers = [answer_call(stage, call) for call in calls]  # nothing else can reach this subject
+    while len(answers) < len(calls):
+        first = len(answers)
+        work: Callable[[Send], None] = partial(_answer_from, first, stage)
+        if not fork and recipe is not None:
+            work = partial(_answer_afresh, first, recipe, stage.case, stage.device)
+        child = Child(work, fork=fork)
+        for _ in calls[first:]:
+            waits = not fork and len(answers) == first
+            answer = child.receive(limit_s + START_S if waits else limit_s)
+            answers.append(Answer(ending=answer) if isinstance(answer, Ending) else answer)
+            if isinstance(answer, Ending):
+                limit_s = max(LEAST_S, limit_s / 2) if answer.timed_out else limit_s
+                break
+        else:
+            child.stop()
+    return BadInputRecord(stage, _start(stage), tuple(zip(calls, answers, strict=True)))
+
+
+def _answer_from(first: int, stage: Stage, send: Send) -> None:
+    stage.subject.implementation.framework.enter_child()
+    for call in list_calls(stage)[first:]:
+        send(answer_call(stage, call))
+
+
+def _answer_afresh(first: int, recipe: Recipe, case: Case, device: str, send: Send) -> None:
+    _answer_from(first, Stage(recipe.make(), case, device), send)
+
+
+def answer_call(stage: Stage, call: BadCall) -> Answer:
+    """Make a layer, call it, and look at its state before and after."""
+    layer = stage.subject.make_layer(stage.case, stage.device)
+    layer.load(_start(stage))
+    before = layer.state()
+    try:
+        answer = Answer(layer.run(call.x, training=call.training).y)
+    except SubjectError as error:
+        answer = read_error(error)
+    after = attempt(layer.state)
+    return replace(answer, before=before, after=None if after.error else after.get())
+
+
+def read_error(error: SubjectError) -> Answer:
+    """What was raised is the cause, and no refusal where it ends programs; without a cause it is about what came."""
+    return Answer(refused=error.reason) if isinstance(error.__cause__, Exception) else Answer(silent=error.reason)
+
+
+def _start(stage: Stage) -> State:
+    return keep_offered(stage, make_state(stage.case, batches=0 if stage.case.momentum is None else 7))
+
+
+def list_calls(stage: Stage) -> list[BadCall]:
+    """The enumeration, in the modes that the subject has. Values have few bits, so that conversions are exact."""
+    evaluates = stage.subject.offers("evaluation", "running_statistics")
+    return [
+        BadCall(clause, says, x, training)
+        for clause, says, x in _list_batches(stage)
+        for training in ((True, False) if evaluates else (True,))
+    ]
+
+
+def _list_batches(stage: Stage) -> Iterator[tuple[str, str, Array]]:
+    case, promises = stage.case, stage.subject.promises
+    n, c, *positions = case.shape
+    own = as_dtype(case.dtype)
+
+    def batch(*shape: int, dtype: np.dtype[np.generic] = own) -> Array:
+        return (case.random("bad").randint(-32, 33, shape) / 8).astype(dtype)
+
+    yield "B2", "a single axis", batch(c)
+    for rank in (2, 3, 4, 5):
+        if rank not in promises.ranks and rank < max(promises.ranks) + 2:
+            yield "B2", f"rank {rank}", batch(n, c, *[2] * (rank - 2))
+    yield "B3", "integers", (batch(*case.shape) * 8).astype(np.int64)
+    yield "B3", "complex numbers", batch(*case.shape).astype(np.complex64)
+    other = np.dtype(np.float32 if own == np.float64 else np.float64)
+    yield "B3", "another dtype than the parameters", batch(*case.shape, dtype=other)
+    yield "B4", "one value per channel", batch(1, c, *[1] * len(positions))
+    yield "B5", "no examples", batch(0, c, *positions)
+    if positions:
+        yield "B5", "no positions", batch(n, c, *positions[:-1], 0)
+    # Last: a layer that reads and writes out of bounds spoils what comes after.
+    for channels in sorted({1, c - 1, c + 1, 2 * c} - {0, c}):
+        yield "B1", f"{channels} channels for a layer of {c}", batch(n, channels, *positions)

@@ -1,0 +1,111 @@
+"""One value that is not finite, in the batch or in the upstream gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from bnspec.cases.batches import Batch, make_batch, make_state
+from bnspec.cases.layouts import lay_out
+from bnspec.layers.protocol import Array, State
+from bnspec.spec.bounds import GradientError
+from bnspec.spec.equations import Cotangents
+
+from ..acting import Played, Stage, play
+from ..expected import ExpectedBuffers, ExpectedPass, begin_buffers, expect_evaluation, expect_training, update_buffers
+from .states import keep_offered
+
+VALUES = (np.nan, np.inf, -np.inf)
+
+
+@dataclass(frozen=True)
+class NonfiniteRecord:
+    """Passes of a batch in which one value of channel `channel`, at `place` of the batch, was replaced.
+
+    `trained` and `evaluated` pair what stood there with the pass; `upstream` pairs a mode with the pass of the finite
+    batch whose upstream gradient held a NaN there. gamma of the channel is not 0.
+    """
+
+    stage: Stage
+    batch: Batch
+    start: State
+    place: tuple[int, ...]
+    trained: tuple[tuple[float, Played], ...]
+    evaluated: tuple[tuple[float, Played], ...]
+    upstream: tuple[tuple[bool, Played], ...]
+
+    @property
+    def channel(self) -> int:
+        return self.place[1]
+
+    def expected(self, training: bool) -> ExpectedPass:
+        """The exact pass of the finite batch."""
+        return self._training if training else self._evaluation
+
+    @cached_property
+    def _training(self) -> ExpectedPass:
+        return expect_training(self.stage.terms, self.batch.x, self.start, self.stage.case.eps)
+
+    @cached_property
+    def _evaluation(self) -> ExpectedPass:
+        return expect_evaluation(self.stage.terms, self.batch.x, self.start, self.stage.case.eps)
+
+    def expected_gradients(self, training: bool) -> tuple[Cotangents, GradientError]:
+        """Those of the finite batch and the finite upstream gradient."""
+        return self._training_gradients if training else self._evaluation_gradients
+
+    @cached_property
+    def _training_gradients(self) -> tuple[Cotangents, GradientError]:
+        return self._training.differentiate(self.batch.dy)
+
+    @cached_property
+    def _evaluation_gradients(self) -> tuple[Cotangents, GradientError]:
+        return self._evaluation.differentiate(self.batch.dy)
+
+    @cached_property
+    def expected_buffers(self) -> ExpectedBuffers:
+        begun = begin_buffers(self.stage.terms, self.start)
+        return update_buffers(begun, self._training, self.stage.case.momentum, self.start.batches or 0)
+
+
+def act_nonfinite(stage: Stage) -> NonfiniteRecord:
+    """Spoil one value and train, evaluate, and differentiate, each time from the same state."""
+    case, subject = stage.case, stage.subject
+    batch = make_batch(case)
+    start = keep_offered(stage, make_state(case))
+    place = _choose_place(stage, start)
+    layer = subject.make_layer(case, stage.device)
+    gradients = subject.offers("gradients")
+
+    def run(training: bool, x: Array, dy: Array) -> Played:
+        layer.load(start)
+        upstream = dy if gradients else None
+        return play(lambda: layer.run(x, training=training, grad=stage.grad), layer.state, upstream)
+
+    modes = (True, False) if subject.offers("evaluation", "running_statistics") else (True,)
+    passes = {
+        training: tuple(
+            (value, run(training, _spoil(batch.x, place, value, case.layout), batch.dy)) for value in VALUES
+        )
+        for training in modes
+    }
+    spoilt = _spoil(batch.dy, place, np.nan, case.upstream_layout)
+    upstream = tuple((training, run(training, batch.x, spoilt)) for training in modes) if gradients else ()
+    return NonfiniteRecord(stage, batch, start, place, passes[True], passes.get(False, ()), upstream)
+
+
+def _choose_place(stage: Stage, start: State) -> tuple[int, ...]:
+    """Any place of a channel whose gamma is not 0: there infinity times gamma would be NaN."""
+    case, random = stage.case, stage.case.random("place")
+    gamma = np.ones(case.channels) if start.gamma is None else start.gamma
+    n, _, *positions = (int(random.randint(length)) for length in case.shape)
+    return (n, int(random.choice(np.flatnonzero(gamma))), *positions)
+
+
+def _spoil(values: Array, place: tuple[int, ...], value: float, layout: str) -> Array:
+    """The values with one replaced, laid out as before."""
+    spoilt = np.array(values, order="C")
+    spoilt[place] = value
+    return lay_out(spoilt, layout)

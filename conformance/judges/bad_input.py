@@ -1,0 +1,215 @@
+"""Family B: bad and degenerate input; and E5, where one value is degenerate in evaluation too."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bnspec.cases.layouts import channel_major
+from bnspec.layers.protocol import Array, State, as_dtype
+from bnspec.spec.dialects import is_frozen
+
+from ..acting import Played, Stage
+from ..compare import VACUOUS, Judgement, compare, compare_bits, differs, worst_of
+from ..expected import Terms, expect_evaluation, expect_training
+from ..experiments.bad_input import Answer, BadCall, BadInputRecord, read_error
+from ..experiments.training import TrainingRecord
+from ..experiments.untracked import UntrackedRecord
+from .forward import judge_output
+
+PARAMETERS = ("running_mean", "running_var", "gamma", "beta")
+
+
+def judge_b1(record: BadInputRecord) -> Judgement:
+    """A wrong number of channels is refused."""
+    return worst_of(*(_refuses(call, answer) for call, answer in record.of("B1")))
+
+
+def judge_b2(record: BadInputRecord) -> Judgement:
+    """A single axis is refused; a rank that is not promised too, or normalised as it should be."""
+    return worst_of(
+        *(
+            _refuses(call, answer) if call.x.ndim < 2 or answer.y is None else _is_right(record, call, answer)
+            for call, answer in record.of("B2")
+        )
+    )
+
+
+def judge_b3(record: BadInputRecord) -> Judgement:
+    """Integers in training as the dialect says; complex numbers refused; all else refused, or converted."""
+    rule = record.stage.subject.dialect.integer_input
+    checks = []
+    for call, answer in record.of("B3"):
+        integers = call.x.dtype.kind == "i"
+        if call.x.dtype.kind == "c" or (integers and call.training and rule == "refuse"):
+            checks.append(_refuses(call, answer))
+        elif answer.refused and not (integers and call.training and rule == "convert"):
+            checks.append(_agree(str(call)))
+        elif not (integers and rule == "truncate"):
+            checks.append(_is_right(record, call, answer))
+    return worst_of(*checks)
+
+
+def judge_b4(record: BadInputRecord) -> Judgement:
+    """One value per channel: in training as the dialect says, in evaluation as ever."""
+    checks = []
+    for call, answer in record.of("B4"):
+        if not call.training or is_frozen(record.stage.subject.dialect):
+            checks.append(_is_right(record, call, answer))
+        else:
+            checks.append(judge_one_value(record.stage, call.x, record.start, answer, str(call)))
+    return worst_of(*checks)
+
+
+def judge_e5(record: UntrackedRecord) -> Judgement:
+    """Evaluation without running statistics normalises with the batch, or is refused, as the dialect says."""
+    stage, x = record.stage, record.batch.x
+    if stage.subject.dialect.eval_without_statistics == "refuse":
+        answer = _read(record.whole)
+        return _agree("evaluation") if answer.refused else _unanswered("evaluation", answer, "an exception")
+    says = "one value per channel in evaluation without running statistics"
+    return worst_of(
+        judge_output(record.whole, record.expected, x.shape, "y in evaluation without running statistics"),
+        judge_one_value(stage, record.single.x, record.start, _read(record.alone), says),
+    )
+
+
+def _read(played: Played) -> Answer:
+    """A pass as an answer to bad input."""
+    error = played.forward.error
+    return Answer(y=played.y.get()) if error is None else read_error(error)
+
+
+def judge_one_value(stage: Stage, x: Array, start: State, answer: Answer, says: str) -> Judgement:
+    """Whether one value per channel, normalised with the batch, is answered as the dialect says."""
+    rule = stage.subject.dialect.one_value
+    if rule == "refuse":
+        return _agree(says) if answer.refused else _unanswered(says, answer, "an exception")
+    if answer.y is None and not (rule in ("as is", "untried") and answer.refused):
+        return _unanswered(says, answer, f"an output of shape {x.shape}")
+    if answer.y is None or answer.y.shape != x.shape or rule in ("as is", "untried"):
+        return _agree(says) if answer.y is None else differs(f"shape of y of {says}", answer.y.shape, x.shape)
+    if rule == "x":
+        return compare_bits(f"y of {says}", answer.y, x)
+    expected = expect_training(stage.terms, x, start, stage.case.eps)
+    return compare(f"y of {says}", channel_major(answer.y), expected.forward.y, expected.e_y, stage.terms.arithmetic)
+
+
+def judge_b5(record: BadInputRecord) -> Judgement:
+    """An empty batch has an empty output, or is refused where the dialect refuses it, and leaves what it should."""
+    rule = record.stage.subject.dialect.empty_batch
+    checks = []
+    for call, answer in record.of("B5"):
+        if call.training and rule == "refuse":
+            checks.append(_refuses(call, answer))
+        elif call.training and rule == "untried" and answer.refused:
+            checks.append(_agree(str(call)))
+        elif answer.y is None:
+            checks.append(_unanswered(str(call), answer, "an empty output"))
+        else:
+            checks.append(differs(f"shape of y of {call}", answer.y.shape, call.x.shape))
+            if rule == "untouched":
+                checks.append(_leaves(call, answer, PARAMETERS[:2]))
+    return worst_of(*checks)
+
+
+def judge_b6(record: TrainingRecord) -> Judgement:
+    """Running statistics are finite wherever a bound is claimed for them."""
+    state, expected = record.played.after_forward.get(), record.expected_buffers
+    record.played.forward.get()
+    checks = []
+    for name, bound in (("running_mean", expected.e_mean), ("running_var", expected.e_var)):
+        observed = getattr(state, name)
+        if observed is not None and observed.size == len(bound):
+            lost = np.isfinite(bound) & ~np.isfinite(observed.reshape(-1))
+            words = repr(float(observed.reshape(-1)[lost][0])) if lost.any() else "finite"
+            checks.append(differs(f"{name} after one batch", words, "finite"))
+    return worst_of(*checks)
+
+
+def judge_b7(record: BadInputRecord) -> Judgement:
+    """What was refused leaves running statistics and parameters."""
+    return worst_of(*(_leaves(call, answer, PARAMETERS) for call, answer in record.answered if answer.refused))
+
+
+def judge_b8(record: BadInputRecord) -> Judgement:
+    """No call ends the process, and what must be refused is refused by an exception."""
+    checks = []
+    for call, answer in record.answered:
+        if answer.ending is not None:
+            checks.append(_unanswered(str(call), answer, "an exception or an output"))
+        elif call.clause == "B1" or call.x.ndim < 2 or call.x.dtype.kind == "c":
+            checks.append(_refuses(call, answer))
+    return worst_of(*checks)
+
+
+def judge_b9(record: BadInputRecord) -> Judgement:
+    """What was refused is not counted."""
+    return worst_of(
+        *(
+            differs(f"number of batches after {call}, refused", answer.after.batches, answer.before.batches)
+            for call, answer in record.answered
+            if answer.refused and call.training and answer.before is not None and answer.after is not None
+        )
+    )
+
+
+def judge_b10(record: BadInputRecord) -> Judgement:
+    """An empty batch leaves finite running statistics."""
+    checks = []
+    for call, answer in record.of("B5"):
+        for name in PARAMETERS[:2]:
+            buffer = None if answer.after is None else getattr(answer.after, name)
+            word = "not finite" if buffer is None or not np.isfinite(buffer).all() else "finite"
+            checks.append(differs(f"{name} after {call}", word, "finite"))
+    return worst_of(*checks)
+
+
+def _refuses(call: BadCall, answer: Answer) -> Judgement:
+    return _agree(str(call)) if answer.refused else _unanswered(str(call), answer, "an exception")
+
+
+def _agree(says: str) -> Judgement:
+    return Judgement(0.0, True, says)
+
+
+def _unanswered(says: str, answer: Answer, wanted: str) -> Judgement:
+    """What was wanted did not come."""
+    ending = answer.ending
+    timed_out = ending is not None and ending.timed_out
+    return Judgement(np.inf, True, says, _tell(answer), wanted, crashed=ending is not None, timed_out=timed_out)
+
+
+def _tell(answer: Answer) -> str:
+    if answer.ending is not None:
+        return f"a call that {answer.ending.words}"
+    if answer.y is not None:
+        return f"an output of shape {answer.y.shape} of {answer.y.dtype}"
+    return answer.refused or f"a call that {answer.silent}"
+
+
+def _is_right(record: BadInputRecord, call: BadCall, answer: Answer) -> Judgement:
+    """y is the exact answer to the values of x, in the narrower of both formats."""
+    if answer.y is None:
+        return _unanswered(str(call), answer, f"an output of shape {call.x.shape}")
+    if answer.y.shape != call.x.shape or answer.y.dtype.kind in "biuc":
+        got = f"shape {answer.y.shape} of {answer.y.dtype}"
+        return differs(f"y of {call}", got, f"shape {call.x.shape} of a floating-point dtype")
+    stage, x = record.stage, call.x
+    dtype = stage.case.dtype if x.dtype == as_dtype(stage.case.dtype) else "float32"
+    subject = stage.subject
+    terms = Terms(subject.dialect, subject.arithmetic(dtype), subject.rounding(dtype, stage.device), subject.algorithm)
+    expect = expect_training if call.training else expect_evaluation
+    expected = expect(terms, x.astype(np.float64) if x.dtype.kind == "i" else x, record.start, stage.case.eps)
+    return compare(f"y of {call}", channel_major(answer.y), expected.forward.y, expected.e_y, terms.arithmetic)
+
+
+def _leaves(call: BadCall, answer: Answer, names: tuple[str, ...]) -> Judgement:
+    """These parts of the state have their bits from before the call."""
+    if answer.before is None or answer.after is None:
+        return VACUOUS if answer.before is None else differs(f"state after {call}", "unreadable", "as before")
+    return worst_of(
+        *(
+            compare_bits(f"{name} after {call}", getattr(answer.after, name), getattr(answer.before, name))
+            for name in names
+        )
+    )
