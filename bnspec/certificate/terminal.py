@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator
 
 from bnspec import __version__
-from bnspec.certificate.merge import describe_ratio
+from bnspec.certificate.merge import decides, describe_ratio
 from bnspec.certificate.model import FAILED, Certificate, ClauseReport, TargetReport
 from bnspec.spec.clauses import CLAUSES
 
@@ -32,9 +32,15 @@ def _render_target(report: TargetReport) -> Iterator[str]:
     judged_on = "; ".join([_list(scope, "dtypes"), f"ranks {_list(scope, 'ranks')}", _list(scope, "devices")])
     yield f"  dialect {report.dialect} ({report.dialect_source}); {judged_on}"
     failures = [clause for clause in report.clauses if clause.outcome in FAILED]
-    for clause in sorted(failures, key=lambda c: c.level != "MUST"):
+    failed = {clause.id for clause in failures}
+    told = [clause for clause in failures if not failed & set(CLAUSES[clause.id].restates)]
+    for clause in sorted(told, key=lambda c: c.level != "MUST"):
         yield ""
         yield from render_failure(clause, report)
+    if len(told) < len(failures):
+        others = ", ".join(f"{c.id} ({CLAUSES[c.id].title})" for c in failures if c not in told)
+        yield ""
+        yield from _wrap(f"The same on certain batches, hence failing as well: {others}.", "  ")
     if failures:
         yield ""
     for note in report.notes:
@@ -58,13 +64,17 @@ def render_verdict(report: TargetReport) -> str:
     executed = sum(clause.executed for clause in judged)
     without = f", without {_list(report.scope, 'without')}" if report.scope["without"] else ""
     only = f", in {_list(report.scope, 'clauses')} alone" if report.scope["clauses"] else ""
-    failed = [clause.id for clause in judged if clause.outcome in FAILED]
+    strict = bool(report.scope["strict"])
+    failed = [c.id for c in judged if c.outcome in FAILED and decides(c.id, c.level, strict)]
+    missed = [c.id for c in judged if c.outcome in FAILED and c.id not in failed]
     lacking = [c.id for c in report.clauses if c.status == "active" and c.outcome in ("vacuous", "not-run")]
     reason = ""
     if failed:
         reason = f": {len(failed)} of {len(judged)} clauses fail ({' '.join(failed)})"
     elif report.verdict == "incomplete":
         reason = f": too little was judged of {' '.join(lacking) or 'everything'}"
+    if missed:
+        reason += f"; misses {' '.join(missed)}, which decide nothing"
     verb = {"conforms": "CONFORMS to", "does not conform": "DOES NOT CONFORM to", "incomplete": "INCOMPLETE for"}
     return (
         f"{report.target} {verb[report.verdict]} {report.dialect}{without}{only}{reason}"

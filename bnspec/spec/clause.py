@@ -30,7 +30,8 @@ class Clause:
     `needs` names the abilities (see `bnspec.layers.promises`) without which the clause says nothing; `dtypes` those
     that it speaks of, () for all; `informative` is the number of informative cases that a cell (one dtype on one
     device) must reach in the profiles smoke, standard and thorough; `bound` says what decides, with the chapters of
-    `docs/bounds.md`; a `diagnostic` clause follows from others within the propagated bound and explains a failure.
+    `docs/bounds.md`; a `diagnostic` clause follows from others within the propagated bound and explains a failure;
+    `restates` names clauses that this one asks for on certain batches.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Clause:
     dtypes: tuple[str, ...] = ()
     informative: tuple[int, int, int] = (8, 64, 512)
     diagnostic: bool = False
+    restates: tuple[str, ...] = ()
 
     def speaks_of(self, dtype: str) -> bool:
         """Has the clause anything to say on layers of this dtype?"""

@@ -116,6 +116,7 @@ GRADIENTS: tuple[Clause, ...] = (
         bound='e_dx, e_dgamma, e_dbeta of chapter "gradients"',
         status="active",
         needs=("gradients", "affine"),
+        restates=("G1",),
     ),
     Clause(
         id="G10",

@@ -17,6 +17,7 @@ LAYOUT: tuple[Clause, ...] = (
         bound=SAME_ANSWER,
         status="active",
         informative=RARE,
+        restates=("F1", "R2", "G1"),
     ),
     Clause(
         id="L2",
@@ -28,6 +29,7 @@ LAYOUT: tuple[Clause, ...] = (
         status="active",
         needs=("images",),
         informative=RARE,
+        restates=("F1", "R2", "G1"),
     ),
     Clause(
         id="L3",
@@ -38,6 +40,7 @@ LAYOUT: tuple[Clause, ...] = (
         source="parasdahal/deepnet#11, sharathadavanne/seld-dcase2021#8, intel/ipex-llm#2981",
         bound=SAME_ANSWER,
         status="active",
+        restates=("F1", "R2", "G1"),
     ),
     Clause(
         id="L4",
@@ -47,6 +50,7 @@ LAYOUT: tuple[Clause, ...] = (
         source="FluxML/NNlib.jl#548, Oneflow-Inc/oneflow#7454",
         bound=SAME_ANSWER,
         status="active",
+        restates=("F1", "R2", "G1"),
     ),
     Clause(
         id="L5",

@@ -40,6 +40,7 @@ NUMERICS: tuple[Clause, ...] = (
         bound='all bounds with u = 2^-24, plus one rounding to the storage format, chapter "statistics"',
         status="active",
         dtypes=("float16", "bfloat16", "mixed_float16", "mixed_bfloat16"),
+        restates=("F1", "R2", "G1"),
     ),
     Clause(
         id="N4",
@@ -51,6 +52,7 @@ NUMERICS: tuple[Clause, ...] = (
         bound="the bounds of F1, R2, G1 and G2 with u = 2^-53",
         status="active",
         dtypes=("float64",),
+        restates=("F1", "R2", "G1"),
     ),
     Clause(
         id="N5",
@@ -63,6 +65,7 @@ NUMERICS: tuple[Clause, ...] = (
         bound="e_y, e_rm, e_rv and gradient bounds; a few units of roundoff at any m where the sums are exact",
         status="active",
         informative=(4, 48, 384),
+        restates=("F1", "R2", "G1"),
     ),
     Clause(
         id="N6",

@@ -86,6 +86,7 @@ RUNNING: tuple[Clause, ...] = (
         status="active",
         needs=("running_statistics", "positions"),
         informative=(2, 32, 256),
+        restates=("R2",),
     ),
     Clause(
         id="R7",
@@ -134,6 +135,7 @@ RUNNING: tuple[Clause, ...] = (
         status="active",
         needs=BUFFERS,
         dtypes=WIDE,
+        restates=("R2",),
     ),
     Clause(
         id="R11",
