@@ -45,6 +45,7 @@ from .judges import (
     state,
     surroundings,
 )
+from .literals import as_in_networks, every_layout, every_rank, few_of_every_rank, in_low_precision, small, two_a_rank
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Experiment:
 
     `cases` is the number of drawn cases in a block, `longest` the most values a channel holds, and `literal` the cases
     chosen by hand that come first in block 0; with `cases` 0 it enumerates, one case a rank. `low_cases` and
-    `low_literal` stand for them in low precision, where an experiment without any is not acted.
+    `low_literal` stand for them in low precision, where an experiment without any is not acted. `first` is the first
+    block that acts it.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Experiment:
     literal: tuple[Case, ...] = ()
     low_cases: int = 0
     low_literal: tuple[Case, ...] = ()
+    first: int = 0
 
     def acts_in(self, dtype: str) -> bool:
         """Is the experiment acted in this precision?"""
@@ -73,100 +76,6 @@ class Experiment:
     def amount(self, dtype: str) -> tuple[int, tuple[Case, ...]]:
         """The number of drawn cases in a block, and the literal ones, in a precision."""
         return (self.low_cases, self.low_literal) if PRECISIONS[dtype].is_low else (self.cases, self.literal)
-
-
-def _literals(experiment: str, **decisions: Any) -> tuple[Case, ...]:
-    """A readable case, remainders against the usual block sizes with the information in the tail, and coincidences."""
-    rows = (
-        ((2, 2), "integers", "drawn"),
-        ((67, 2), "late", "last"),
-        ((1, 3, 35), "late", "drawn"),
-        ((4, 4), "spread", "drawn"),
-        ((3, 3, 3), "spread", "drawn"),
-        ((5, 3, 2, 4), "spread", "drawn"),
-        ((2, 2, 3, 2, 2), "spread", "last"),
-        ((1027, 1), "late", "last"),
-        ((3, 65), "spread", "drawn"),
-        ((2, 37, 3), "spread", "drawn"),
-        ((3, 35, 2, 3), "spread", "drawn"),
-        ((67, 2, 1, 1), "late", "last"),
-        ((4, 4, 4, 4), "spread", "drawn"),
-        ((3, 4, 2, 3, 2), "spread", "drawn"),
-        ((2, 34, 2, 2, 1), "spread", "drawn"),
-        ((67, 2, 1, 1, 1), "late", "last"),
-        ((3, 3, 3, 3, 3), "spread", "drawn"),
-    )
-    return tuple(
-        Case(experiment, "float32", shape, 0.1, 0.3, fill, _combinable(experiment, upstream), **decisions)
-        for shape, fill, upstream in rows
-    )
-
-
-def _combinable(experiment: str, upstream: str) -> str:
-    """The kind of upstream gradient, of which sums are exact where the experiment forms them."""
-    return "whole" if experiment == "gradients" and upstream == "drawn" else upstream
-
-
-def _network_literals(experiment: str) -> tuple[Case, ...]:
-    """Many examples with many positions, many channels with many values, and the same with the channel innermost."""
-    plain = ((35, 2, 35), (3, 131, 40), (67, 3, 5, 7), (4, 131, 7, 7), (19, 3, 3, 5, 7), (2, 67, 3, 5, 5), (515, 65),
-             (3, 1027), (3, 1027, 2), (3, 1027, 1, 1), (2, 1027, 2, 1, 1))  # fmt: skip
-    innermost = ((4, 3, 9, 9), (9, 65, 6, 6), (2, 3, 5, 5, 7), (3, 33, 4, 3, 5))
-    cases = [Case(experiment, "float32", shape, 1e-5, 0.3, "outlier", seed=3) for shape in plain]
-    for shape in innermost:
-        for fill, upstream in (("late", "last"), ("spread", "drawn")):
-            last = "channels_last"
-            cases.append(Case(experiment, "float32", shape, 1e-3, 0.3, fill, upstream, last, last))
-    return tuple(cases)
-
-
-def _low_literals(experiment: str, **decisions: Any) -> tuple[Case, ...]:
-    """A plain case of every rank, a tail, channels last, and a count at which sums in half precision stop."""
-    rows = (
-        ((5, 3), "spread", "drawn", "contiguous"),
-        ((5, 3, 4), "spread", "drawn", "contiguous"),
-        ((3, 2, 2, 4), "spread", "drawn", "channels_last"),
-        ((2, 3, 2, 2, 3), "spread", "drawn", "contiguous"),
-        ((67, 2), "late", "last", "contiguous"),
-        ((1, 2, 67), "late", "last", "contiguous"),
-        ((67, 2, 1, 1), "late", "last", "contiguous"),
-        ((67, 2, 1, 1, 1), "late", "last", "contiguous"),
-        ((2, 3, 2, 3, 2), "spread", "drawn", "channels_last"),
-    )
-    return tuple(
-        Case(experiment, "float32", shape, 0.1, 0.3, fill, _combinable(experiment, upstream), layout, **decisions)
-        for shape, fill, upstream, layout in rows
-    )
-
-
-def _layout_literals() -> tuple[Case, ...]:
-    """Every layout of x at every rank, under which dy has another."""
-    shapes = ((5, 3), (4, 3, 5), (3, 2, 4, 5), (2, 3, 3, 2, 4))
-    names = ("transposed", "strided", "sliced", "offset", "read_only", "expanded", "channels_last_sliced",
-             "channels_last", "channels_last")  # fmt: skip
-    return tuple(
-        Case("training", "float32", shape, 0.1, 0.3, layout=x, upstream_layout=dy, seed=seed)
-        for shape in shapes
-        for seed, (x, dy) in enumerate(zip(names, ("contiguous", *names[:-2], "channels_last"), strict=True))
-        if len(shape) > 2 or not any(name.startswith("channels_last") for name in (x, dy))
-    )
-
-
-def _pair_literals(experiment: str) -> tuple[Case, ...]:
-    """Two a rank: one begins with a count of 0, one with another."""
-    shapes = ((3, 2), (4, 3), (2, 3, 2), (3, 2, 4), (2, 3, 2, 2), (3, 2, 1, 3), (2, 3, 2, 1, 2), (3, 2, 1, 2, 2))
-    return tuple(Case(experiment, "float32", shape, 0.1, 0.3, seed=seed) for seed, shape in enumerate(shapes))
-
-
-def _small_literals(experiment: str) -> tuple[Case, ...]:
-    """Few channels and few values: one or two of each rank."""
-    return tuple(case for case in _literals(experiment) if case.channels <= 4 and 2 < case.count <= 40)
-
-
-def _small(experiment: str, **decisions: Any) -> tuple[Case, ...]:
-    """A small case or two a rank, with batches of one where there are positions."""
-    shapes = ((4, 3), (3, 1), (1, 2, 3), (2, 3, 2, 2), (1, 2, 2, 2), (2, 3, 2, 1, 2), (1, 2, 2, 2, 2))
-    return tuple(Case(experiment, "float32", shape, 0.1, 0.3, **decisions) for shape in shapes)
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -184,9 +93,9 @@ EXPERIMENTS: dict[str, Experiment] = {
                 "E1": evaluation.judge_e1_of_a_new_layer,
             },
             needs=("initial_state",),
-            cases=10,
+            cases=6,
             longest=130,
-            low_cases=3,
+            low_cases=2,
         ),
         Experiment(
             "training",
@@ -218,19 +127,19 @@ EXPERIMENTS: dict[str, Experiment] = {
                 "L3": coverage.where(coverage.is_coincidence),
                 "L4": coverage.judge_pass,
             },
-            cases=28,
-            low_cases=7,
+            cases=14,
+            low_cases=5,
             low_literal=(
-                *_low_literals("training"),
+                *in_low_precision("training"),
                 *(
                     Case("training", "float32", shape, 0.1, 0.3, "steps", "constant")
                     for shape in ((4099, 2), (3, 2, 1367), (3, 2, 1, 1367), (3, 2, 1, 1, 1367))
                 ),
             ),
             literal=(
-                *_literals("training"),
-                *_layout_literals(),
-                *_network_literals("training"),
+                *every_rank("training"),
+                *every_layout(),
+                *as_in_networks("training"),
                 Case("training", "float32", (10007, 1), 1e-5, 0.3, "outlier"),
                 Case("training", "float32", (1, 1, 10007), 1e-5, 0.3, "outlier"),
                 Case("training", "float32", (1, 1, 10007, 1), 1e-5, 0.3, "outlier"),
@@ -253,10 +162,10 @@ EXPERIMENTS: dict[str, Experiment] = {
                 "G2": gradients.judge_g2,
             },
             needs=("evaluation", "running_statistics"),
-            cases=22,
-            literal=(*_literals("evaluation"), *_network_literals("evaluation")),
-            low_cases=5,
-            low_literal=_low_literals("evaluation")[:4],
+            cases=10,
+            literal=(*every_rank("evaluation"), *as_in_networks("evaluation")),
+            low_cases=3,
+            low_literal=in_low_precision("evaluation")[:4],
         ),
         Experiment(
             "gradients",
@@ -268,11 +177,11 @@ EXPERIMENTS: dict[str, Experiment] = {
                 "R11": running.judge_r11_by_subset,
             },
             needs=("gradients",),
-            cases=14,
+            cases=6,
             longest=260,
-            literal=tuple(case for case in _literals("gradients") if case.count < 30),
-            low_cases=3,
-            low_literal=_low_literals("gradients")[:4],
+            literal=tuple(case for case in every_rank("gradients") if case.count < 30),
+            low_cases=2,
+            low_literal=in_low_precision("gradients")[:4],
         ),
         Experiment(
             "jacobian",
@@ -296,8 +205,9 @@ EXPERIMENTS: dict[str, Experiment] = {
                 "F13": forward.judge_f13,
                 "R5": running.judge_r5,
             },
+            cases=8,
             longest=260,
-            literal=_literals("variants")[:6],
+            literal=every_rank("variants")[:6],
         ),
         Experiment(
             "history",
@@ -309,9 +219,9 @@ EXPERIMENTS: dict[str, Experiment] = {
                 "R7": running.judge_history,
             },
             needs=("running_statistics",),
-            cases=12,
+            cases=6,
             longest=70,
-            low_cases=3,
+            low_cases=2,
             low_literal=tuple(
                 Case("history", "float32", shape, 0.1, 0.3, steps=3, seed=seed)
                 for seed, shape in enumerate(((3, 2), (3, 2, 2), (2, 3, 2, 2), (2, 2, 2, 1, 3)))
@@ -349,9 +259,18 @@ EXPERIMENTS: dict[str, Experiment] = {
             act_reentrance,
             {"G8": reentrance.judge_g8, "G14": reentrance.judge_g14, "S6": reentrance.judge_s6},
             needs=("gradients", "reentrance"),
-            cases=6,
+            cases=3,
             longest=40,
-            literal=_pair_literals("reentrance"),
+            literal=two_a_rank("reentrance"),
+        ),
+        Experiment(
+            "recomputation",
+            act_reentrance,
+            {"S6": reentrance.judge_s6},
+            needs=("gradients", "reentrance", "recomputation"),
+            cases=2,
+            longest=40,
+            first=1,
         ),
         Experiment(
             "life_cycle",
@@ -367,9 +286,9 @@ EXPERIMENTS: dict[str, Experiment] = {
                 "R12": state.judge_r12,
             },
             needs=("running_statistics",),
-            cases=6,
+            cases=3,
             longest=40,
-            literal=_pair_literals("life_cycle"),
+            literal=two_a_rank("life_cycle"),
         ),
         Experiment("memory", act_memory, {"R8": running.judge_r8_in_memory}, cases=3, longest=70),
         Experiment(
@@ -383,36 +302,36 @@ EXPERIMENTS: dict[str, Experiment] = {
                 "F9": relations.judge_f9,
                 "F12": relations.judge_f12,
             },
-            cases=8,
+            cases=6,
             longest=70,
-            literal=tuple(case for case in _literals("relations") if case.count <= 70),
+            literal=tuple(case for case in every_rank("relations") if case.count <= 70),
         ),
         Experiment(
             "exchanges",
             act_exchanges,
             {"E6": evaluation.judge_e6, "E7": evaluation.judge_e7},
             needs=("evaluation", "running_statistics"),
-            cases=6,
+            cases=4,
             longest=70,
-            literal=_small_literals("exchanges"),
+            literal=few_of_every_rank("exchanges"),
         ),
         Experiment(
             "weights",
             act_weights,
             {"G11": differences.judge_g11},
             needs=("gradients",),
-            cases=6,
+            cases=5,
             longest=70,
-            literal=_small_literals("weights"),
+            literal=few_of_every_rank("weights"),
         ),
         Experiment(
             "differences",
             act_differences,
             {"G12": differences.judge_g12},
             needs=("gradients",),
-            cases=6,
+            cases=4,
             longest=70,
-            literal=_small_literals("differences"),
+            literal=few_of_every_rank("differences"),
         ),
         Experiment(
             "nonfinite",
@@ -420,7 +339,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             {"N6": numerics.judge_n6},
             cases=3,
             longest=70,
-            literal=_small("nonfinite"),
+            literal=small("nonfinite"),
         ),
         Experiment(
             "arguments",
@@ -428,7 +347,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             {"L5": layout.judge_l5, "L8": layout.judge_l8},
             cases=3,
             longest=70,
-            literal=_small("arguments"),
+            literal=small("arguments"),
         ),
         Experiment(
             "formats",
@@ -464,7 +383,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             needs=("untracked",),
             cases=3,
             longest=70,
-            literal=_small("untracked"),
+            literal=small("untracked"),
         ),
         Experiment(
             "surroundings",
@@ -472,9 +391,9 @@ EXPERIMENTS: dict[str, Experiment] = {
             {"S7": surroundings.judge_s7},
             cases=1,
             longest=70,
-            literal=_small("surroundings")[::2],
+            literal=small("surroundings")[::2],
         ),
-        Experiment("singles", act_singles, {"L7": layout.judge_l7}, cases=3, longest=70, literal=_small("singles")),
+        Experiment("singles", act_singles, {"L7": layout.judge_l7}, cases=3, longest=70, literal=small("singles")),
     )
 }
 

@@ -59,7 +59,10 @@ def report_clause(clause: Clause, cells: Sequence[Cell], absent: Sequence[Cell])
     ratios = [(cell.worst_ratio, cell.case) for cell in cells if cell.worst_ratio is not None]
     worst, case = max(ratios, key=lambda pair: pair[0]) if ratios else (None, None)
     executed, informative = sum(c.executed for c in cells), sum(c.informative for c in cells)
-    why = f"only {informative} informative cases of {executed}" if outcome == "vacuous" else None
+    few = next((cell for cell in cells if cell.outcome == "vacuous"), None)
+    why = None
+    if outcome == "vacuous" and few is not None:
+        why = f"only {few.informative} informative cases of {few.executed} in {few.dtype} on {few.device}"
     return ClauseReport(
         clause.id, clause.level, clause.status, outcome, executed, informative, worst, None, why, case,
         (*cells, *absent),

@@ -93,7 +93,8 @@ def act_reentrance(stage: Stage) -> ReentranceRecord:
         )
     for name in ("first", "evaluated") if _evaluates(stage) else ("first",):
         scenes += rehearsal.disturb(name, other)
-    recomputed = rehearsal.recompute() if stage.subject.offers("recomputation") else None
+    # An experiment of its own: checkpointing imports torch's compiler, which takes longer than a block.
+    recomputed = rehearsal.recompute() if case.experiment == "recomputation" else None
     joined = rehearsal.add_up()
     return ReentranceRecord(stage, batches, start, tuple(scenes), late, joined, trained, answered, recomputed)
 

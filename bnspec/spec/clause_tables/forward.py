@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bnspec.spec.clause import RARE, SHORT, WIDE, Clause
+from bnspec.spec.clause import COSTLY, SHORT, WIDE, Clause
 
 FORWARD: tuple[Clause, ...] = (
     Clause(
@@ -99,6 +99,7 @@ FORWARD: tuple[Clause, ...] = (
         bound="|difference| <= e_y of the combination + |s| e_y1 + |t| e_y2; the combined parameters are exact",
         status="active",
         needs=("affine",),
+        informative=SHORT,
     ),
     Clause(
         id="F9",
@@ -137,7 +138,7 @@ FORWARD: tuple[Clause, ...] = (
         bound="e_y above the right-hand side; for a one-hot channel e_y on both sides",
         status="active",
         needs=("batch_statistics",),
-        informative=RARE,
+        informative=COSTLY,
         dtypes=WIDE,
     ),
     Clause(
@@ -162,5 +163,6 @@ FORWARD: tuple[Clause, ...] = (
         bound="|difference| <= 2 e_y, as both passes have the same exact answer",
         status="active",
         needs=("running_statistics", "batch_statistics"),
+        informative=SHORT,
     ),
 )

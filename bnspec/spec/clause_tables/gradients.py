@@ -78,6 +78,7 @@ GRADIENTS: tuple[Clause, ...] = (
         bound="|difference| <= e + |s| e1 + |t| e2, each bound at its own g; g bit for bit",
         status="active",
         needs=BACKWARD,
+        informative=SHORT,
     ),
     Clause(
         id="G7",
@@ -89,6 +90,7 @@ GRADIENTS: tuple[Clause, ...] = (
         bound="e_dx, e_dgamma, e_dbeta for those in the subset; there is a gradient or there is none for the others",
         status="active",
         needs=("gradients", "gradient_subsets", "affine"),
+        informative=SHORT,
     ),
     Clause(
         id="G8",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bnspec.spec.clause import COSTLY, RARE, WIDE, Clause
+from bnspec.spec.clause import COSTLY, RARE, SHORT, WIDE, Clause
 
 BUFFERS = ("running_statistics",)
 OWN_BUFFERS = ("running_statistics", "initial_state")
@@ -45,8 +45,8 @@ RUNNING: tuple[Clause, ...] = (
         bound="E_k = (1-a) E_{k-1} + e_rm of step k, likewise for rv; e_y and gradient bounds for the last batch",
         status="active",
         needs=BUFFERS,
-        informative=(4, 48, 384),
         dtypes=WIDE,
+        informative=SHORT,
     ),
     Clause(
         id="R4",

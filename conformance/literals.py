@@ -1,0 +1,101 @@
+"""Cases chosen by hand: what random draws seldom meet, at every rank, so that no layer of one rank is short of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bnspec.cases.case import Case
+
+
+def every_rank(experiment: str, **decisions: Any) -> tuple[Case, ...]:
+    """A readable case, remainders against the usual block sizes with the information in the tail, and coincidences."""
+    rows = (
+        ((2, 2), "integers", "drawn"),
+        ((67, 2), "late", "last"),
+        ((1, 3, 35), "late", "drawn"),
+        ((4, 4), "spread", "drawn"),
+        ((3, 3, 3), "spread", "drawn"),
+        ((5, 3, 2, 4), "spread", "drawn"),
+        ((2, 2, 3, 2, 2), "spread", "last"),
+        ((1027, 1), "late", "last"),
+        ((3, 65), "spread", "drawn"),
+        ((2, 37, 3), "spread", "drawn"),
+        ((3, 35, 2, 3), "spread", "drawn"),
+        ((67, 2, 1, 1), "late", "last"),
+        ((4, 4, 4, 4), "spread", "drawn"),
+        ((3, 4, 2, 3, 2), "spread", "drawn"),
+        ((2, 34, 2, 2, 1), "spread", "drawn"),
+        ((67, 2, 1, 1, 1), "late", "last"),
+        ((3, 3, 3, 3, 3), "spread", "drawn"),
+    )
+    return tuple(
+        Case(experiment, "float32", shape, 0.1, 0.3, fill, combinable(experiment, upstream), **decisions)
+        for shape, fill, upstream in rows
+    )
+
+
+def combinable(experiment: str, upstream: str) -> str:
+    """The kind of upstream gradient, of which sums are exact where the experiment forms them."""
+    return "whole" if experiment == "gradients" and upstream == "drawn" else upstream
+
+
+def as_in_networks(experiment: str) -> tuple[Case, ...]:
+    """Many examples with many positions, many channels with many values, and the same with the channel innermost."""
+    plain = ((35, 2, 35), (3, 131, 40), (67, 3, 5, 7), (4, 131, 7, 7), (19, 3, 3, 5, 7), (2, 67, 3, 5, 5), (515, 65),
+             (3, 1027), (3, 1027, 2), (3, 1027, 1, 1), (2, 1027, 2, 1, 1))  # fmt: skip
+    innermost = ((4, 3, 9, 9), (9, 65, 6, 6), (2, 3, 5, 5, 7), (3, 33, 4, 3, 5))
+    cases = [Case(experiment, "float32", shape, 1e-5, 0.3, "outlier", seed=3) for shape in plain]
+    for shape in innermost:
+        for fill, upstream in (("late", "last"), ("spread", "drawn")):
+            last = "channels_last"
+            cases.append(Case(experiment, "float32", shape, 1e-3, 0.3, fill, upstream, last, last))
+    return tuple(cases)
+
+
+def in_low_precision(experiment: str, **decisions: Any) -> tuple[Case, ...]:
+    """A plain case of every rank, a tail, channels last, and a count at which sums in half precision stop."""
+    rows = (
+        ((5, 3), "spread", "drawn", "contiguous"),
+        ((5, 3, 4), "spread", "drawn", "contiguous"),
+        ((3, 2, 2, 4), "spread", "drawn", "channels_last"),
+        ((2, 3, 2, 2, 3), "spread", "drawn", "contiguous"),
+        ((67, 2), "late", "last", "contiguous"),
+        ((1, 2, 67), "late", "last", "contiguous"),
+        ((67, 2, 1, 1), "late", "last", "contiguous"),
+        ((67, 2, 1, 1, 1), "late", "last", "contiguous"),
+        ((2, 3, 2, 3, 2), "spread", "drawn", "channels_last"),
+    )
+    return tuple(
+        Case(experiment, "float32", shape, 0.1, 0.3, fill, combinable(experiment, upstream), layout, **decisions)
+        for shape, fill, upstream, layout in rows
+    )
+
+
+def every_layout() -> tuple[Case, ...]:
+    """Every layout of x at every rank, under which dy has another."""
+    shapes = ((5, 3), (4, 3, 5), (3, 2, 4, 5), (2, 3, 3, 2, 4))
+    names = ("transposed", "strided", "sliced", "offset", "read_only", "expanded", "channels_last_sliced",
+             "channels_last", "channels_last")  # fmt: skip
+    return tuple(
+        Case("training", "float32", shape, 0.1, 0.3, layout=x, upstream_layout=dy, seed=seed)
+        for shape in shapes
+        for seed, (x, dy) in enumerate(zip(names, ("contiguous", *names[:-2], "channels_last"), strict=True))
+        if len(shape) > 2 or not any(name.startswith("channels_last") for name in (x, dy))
+    )
+
+
+def two_a_rank(experiment: str) -> tuple[Case, ...]:
+    """Two a rank: one begins with a count of 0, one with another."""
+    shapes = ((3, 2), (4, 3), (2, 3, 2), (3, 2, 4), (2, 3, 2, 2), (3, 2, 1, 3), (2, 3, 2, 1, 2), (3, 2, 1, 2, 2))
+    return tuple(Case(experiment, "float32", shape, 0.1, 0.3, seed=seed) for seed, shape in enumerate(shapes))
+
+
+def few_of_every_rank(experiment: str) -> tuple[Case, ...]:
+    """Few channels and few values: one or two of each rank."""
+    return tuple(case for case in every_rank(experiment) if case.channels <= 4 and 2 < case.count <= 40)
+
+
+def small(experiment: str, **decisions: Any) -> tuple[Case, ...]:
+    """A small case or two a rank, with batches of one where there are positions."""
+    shapes = ((4, 3), (3, 1), (1, 2, 3), (2, 3, 2, 2), (1, 2, 2, 2), (2, 3, 2, 1, 2), (1, 2, 2, 2, 2))
+    return tuple(Case(experiment, "float32", shape, 0.1, 0.3, **decisions) for shape in shapes)
