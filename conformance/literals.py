@@ -40,11 +40,13 @@ def combinable(experiment: str, upstream: str) -> str:
 
 
 def as_in_networks(experiment: str) -> tuple[Case, ...]:
-    """Many examples with many positions, many channels with many values, and the same with the channel innermost."""
+    """Many examples with many positions, many channels with many values, constant ones, and the channel innermost."""
     plain = ((35, 2, 35), (3, 131, 40), (67, 3, 5, 7), (4, 131, 7, 7), (19, 3, 3, 5, 7), (2, 67, 3, 5, 5), (515, 65),
              (3, 1027), (3, 1027, 2), (3, 1027, 1, 1), (2, 1027, 2, 1, 1))  # fmt: skip
     innermost = ((4, 3, 9, 9), (9, 65, 6, 6), (2, 3, 5, 5, 7), (3, 33, 4, 3, 5))
     cases = [Case(experiment, "float32", shape, 1e-5, 0.3, "outlier", seed=3) for shape in plain]
+    held = ((9, 8), (3, 8, 3), (3, 8, 2, 2), (2, 8, 3, 2, 1))
+    cases += [Case(experiment, "float32", shape, 1e-5, 0.3, "constant", seed=5) for shape in held]
     for shape in innermost:
         for fill, upstream in (("late", "last"), ("spread", "drawn")):
             last = "channels_last"

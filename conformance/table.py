@@ -285,7 +285,7 @@ EXPERIMENTS: dict[str, Experiment] = {
                 "R11": state.judge_r11,
                 "R12": state.judge_r12,
             },
-            needs=("running_statistics",),
+            needs=("running_statistics", "loadable"),
             cases=3,
             longest=40,
             literal=two_a_rank("life_cycle"),

@@ -52,9 +52,10 @@ def offset(random: Random, channels: int, count: int, _eps: float, storage: Form
 
 
 def constant(random: Random, channels: int, count: int, eps: float, storage: Format) -> Floats:
-    """Every other channel holds one value that is not dyadic; the rest are spread."""
+    """Every other channel holds one value that is not dyadic, of size 1 to 10^4; the rest are spread."""
     x = spread(random, channels, count, eps, storage)
-    x[::2] = 0.1 * random.uniform(-10, 10, (len(x[::2]), 1))
+    held = x[::2].shape[0], 1
+    x[::2] = 0.1 * random.uniform(-10, 10, held) * 10.0 ** random.randint(0, 5, held)
     return x
 
 

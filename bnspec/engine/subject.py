@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from bnspec.engine.plan import Request
 
 
+VISIBLE = 1e-8
+"""Below it eps is lost in the rounding of most variances."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a fresh process comes to the same subject."""
@@ -64,6 +68,8 @@ class Subject:
             "several_channels": p.channels != 1,
             "free_eps": p.eps is None,
             "full_weight": p.momentum in ("free", "average") and not is_frozen(dialect),
+            "loadable": dialect.average == "plain",
+            "visible_eps": p.eps is None or p.eps >= VISIBLE,
             "batch_statistics": dialect.training_statistics == "batch",
             "biased_normalisation": dialect.normalises_with == "biased",
         }

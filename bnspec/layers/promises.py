@@ -33,6 +33,8 @@ FOLLOWING: dict[str, str] = {
     "several_channels": "batches of more than one channel",
     "free_eps": "an eps that can be chosen",
     "full_weight": "a momentum that replaces the running statistics by those of the batch",
+    "loadable": "an average whose state is all in the buffers and the count, as the plain one",
+    "visible_eps": "an eps that shows beside variances of ordinary size",
     "batch_statistics": "training that normalises with the batch, which frozen layers do not",
     "biased_normalisation": "training that normalises with the biased variance, so that K = m",
 }

@@ -166,7 +166,7 @@ class Switches(Protocol):
 
 
 class Saves(Protocol):
-    """`saves`: what is saved holds the values of that moment, as a file would."""
+    """`saves`: what is saved may share memory with the layer, and is restored before that changes."""
 
     def save(self) -> object: ...
 

@@ -58,14 +58,16 @@ class TorchLayer:
                 self._write_batches(state.batches)
 
     def rebind(self, state: State) -> None:
-        """Give a module's tensors new memory, other objects new leaves; what is None there stays None."""
+        """Give a module's tensors new memory, other objects new leaves of their own; what is None there stays None."""
         with calling("state"), torch.no_grad():
             values = (state.gamma, state.beta, state.running_mean, state.running_var)
             for name, value in zip(self._names.arrays, values, strict=True):
                 current = getattr(self._holder, name, None)
-                if value is not None and isinstance(self._holder, nn.Module) and isinstance(current, Tensor):
+                if value is None or not isinstance(current, Tensor):
+                    continue
+                if isinstance(self._holder, nn.Module) or not owns(self._holder, name):
                     current.data = to_tensor(value, self._device)
-                elif value is not None and current is not None:
+                else:
                     setattr(self._holder, name, to_tensor(value, self._device))
             if state.batches is not None:
                 self._write_batches(state.batches)

@@ -18,11 +18,15 @@ OBJECT_ABILITIES = frozenset({"gradients", "gradient_subsets", "memory_formats",
 
 
 def find_lifecycle(subject: Any) -> frozenset[str]:
-    """The abilities of a module's life cycle; what is no module has none of them."""
+    """The abilities of a module's life cycle; what is no module has none of them.
+
+    A module whose running statistics are plain attributes, as in d2l's book, does not say that they can be saved.
+    """
     if not isinstance(subject, nn.Module):
         return frozenset()
     resets = {"resets"} if has_method(subject, "reset_running_stats") else set()
-    return frozenset({"saves", "converts", "recomputation"} | resets)
+    plain = {"running_mean", "running_var"} <= vars(subject).keys()
+    return frozenset({"recomputation"} | resets | (set() if plain else {"saves", "converts"}))
 
 
 class ObjectLayer(TorchLayer):
@@ -50,9 +54,9 @@ class ObjectLayer(TorchLayer):
             return ObjectLayer(copy.deepcopy(self._holder), self._names, self._device)
 
     def save(self) -> object:
-        """The values of this moment: torch's own dictionary shares memory with the module."""
+        """torch's own dictionary. It shares memory with the module, and is restored before that changes."""
         with calling("state"):
-            return copy.deepcopy(self._holder.state_dict())
+            return self._holder.state_dict()
 
     def restore(self, saved: Any) -> None:
         with calling("state"):

@@ -101,7 +101,7 @@ def bound_moments(
 ) -> tuple[Floats, Floats]:
     """Allowed errors of mean and biased variance; `shift` is the largest |K| a shifted algorithm may use (C,)."""
     if algorithm == "any":
-        # Whoever shifts x in a low format throughout does so in float32: there a shift of x's size would allow anything.
+        # In a low format throughout a shift of x's size would allow anything: whoever shifts does so in float32.
         classes = ("textbook", "textbook" if r.forward.precision < r.arithmetic.precision else "shifted")
         pairs = [bound_moments(x, mean, var, r, each, shift) for each in classes]
         return np.maximum(pairs[0][0], pairs[1][0]), np.maximum(pairs[0][1], pairs[1][1])

@@ -23,12 +23,16 @@ LIMIT_S, START_S, LEAST_S = 10.0, 60.0, 0.5
 
 @dataclass(frozen=True)
 class BadCall:
-    """A call of a new layer. `clause` says what is expected of it, `says` what x is like."""
+    """A call of a new layer. `clause` says what is expected of it, `says` what x is like.
+
+    `alone` where the layer has one channel, and its initial state.
+    """
 
     clause: str
     says: str
     x: Array
     training: bool
+    alone: bool = False
 
     def __str__(self) -> str:
         return (
@@ -100,8 +104,11 @@ def _answer_afresh(first: int, recipe: Recipe, case: Case, device: str, send: Se
 
 def answer_call(stage: Stage, call: BadCall) -> Answer:
     """Make a layer, call it, and look at its state before and after."""
-    layer = stage.subject.make_layer(stage.case, stage.device)
-    layer.load(_start(stage))
+    if call.alone:
+        layer = stage.subject.make_layer(stage.case, stage.device, channels=1)
+    else:
+        layer = stage.subject.make_layer(stage.case, stage.device)
+        layer.load(_start(stage))
     before = layer.state()
     try:
         answer = Answer(layer.run(call.x, training=call.training).y)
@@ -123,11 +130,12 @@ def _start(stage: Stage) -> State:
 def list_calls(stage: Stage) -> list[BadCall]:
     """The enumeration, in the modes that the subject has. Values have few bits, so that conversions are exact."""
     evaluates = stage.subject.offers("evaluation", "running_statistics")
-    return [
-        BadCall(clause, says, x, training)
-        for clause, says, x in _list_batches(stage)
-        for training in ((True, False) if evaluates else (True,))
-    ]
+    modes = (True, False) if evaluates else (True,)
+    calls = [BadCall(clause, says, x, training) for clause, says, x in _list_batches(stage) for training in modes]
+    if stage.subject.offers("several_channels") and stage.subject.promises.channels is None:
+        x = next(call.x for call in calls if call.clause == "B4").repeat(3, axis=0)
+        calls += [BadCall("B1", f"{x.shape[1]} channels for a layer of one", x, training, True) for training in modes]
+    return calls
 
 
 def _list_batches(stage: Stage) -> Iterator[tuple[str, str, Array]]:

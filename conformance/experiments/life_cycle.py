@@ -41,7 +41,8 @@ class Step:
 class Saving:
     """A layer `before` and `after` it was saved; another one, of other values, after it `took` that over.
 
-    It is `evaluated` then; `untouched` is its state after an empty save went into it.
+    It is `evaluated` then; `untouched` is its state after an empty save went into it. `left` is that of the saved layer
+    after the other one was trained.
     """
 
     before: State
@@ -49,6 +50,7 @@ class Saving:
     took: State
     evaluated: Call | None
     untouched: State
+    left: State
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,9 @@ def _save_and_restore(props: _Props) -> Saving:
     took = heir.state()
     evaluated = _call(props.stage, heir, props.first, 0, training=False, grad=OFF) if evaluates else None
     cast(Saves, heir).restore(None)
-    return Saving(before, after, took, evaluated, heir.state())
+    untouched = heir.state()
+    props.train(heir)
+    return Saving(before, after, took, evaluated, untouched, layer.state())
 
 
 def _copy_and_train(props: _Props) -> Copying:

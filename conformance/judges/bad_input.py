@@ -35,16 +35,15 @@ def judge_b2(record: BadInputRecord) -> Judgement:
 
 
 def judge_b3(record: BadInputRecord) -> Judgement:
-    """Integers in training as the dialect says; complex numbers refused; all else refused, or converted."""
-    rule = record.stage.subject.dialect.integer_input
+    """Complex numbers are refused; all else is refused or converted, and truncated where the dialect says so."""
+    truncates = record.stage.subject.dialect.integer_input == "truncate"
     checks = []
     for call, answer in record.of("B3"):
-        integers = call.x.dtype.kind == "i"
-        if call.x.dtype.kind == "c" or (integers and call.training and rule == "refuse"):
+        if call.x.dtype.kind == "c":
             checks.append(_refuses(call, answer))
-        elif answer.refused and not (integers and call.training and rule == "convert"):
+        elif answer.refused:
             checks.append(_agree(str(call)))
-        elif not (integers and rule == "truncate"):
+        elif not (truncates and call.x.dtype.kind == "i"):
             checks.append(_is_right(record, call, answer))
     return worst_of(*checks)
 
@@ -80,14 +79,16 @@ def _read(played: Played) -> Answer:
 
 
 def judge_one_value(stage: Stage, x: Array, start: State, answer: Answer, says: str) -> Judgement:
-    """Whether one value per channel, normalised with the batch, is answered as the dialect says."""
+    """Whether one value per channel, normalised with the batch, is refused or answered as the dialect says."""
     rule = stage.subject.dialect.one_value
+    if answer.refused:
+        return _agree(says)
     if rule == "refuse":
-        return _agree(says) if answer.refused else _unanswered(says, answer, "an exception")
-    if answer.y is None and not (rule in ("as is", "untried") and answer.refused):
+        return _unanswered(says, answer, "an exception")
+    if answer.y is None:
         return _unanswered(says, answer, f"an output of shape {x.shape}")
-    if answer.y is None or answer.y.shape != x.shape or rule in ("as is", "untried"):
-        return _agree(says) if answer.y is None else differs(f"shape of y of {says}", answer.y.shape, x.shape)
+    if answer.y.shape != x.shape or rule in ("as is", "untried"):
+        return differs(f"shape of y of {says}", answer.y.shape, x.shape)
     if rule == "x":
         return compare_bits(f"y of {says}", answer.y, x)
     expected = expect_training(stage.terms, x, start, stage.case.eps)
@@ -95,14 +96,14 @@ def judge_one_value(stage: Stage, x: Array, start: State, answer: Answer, says: 
 
 
 def judge_b5(record: BadInputRecord) -> Judgement:
-    """An empty batch has an empty output, or is refused where the dialect refuses it, and leaves what it should."""
+    """An empty batch has an empty output and leaves what it should; in training it may be refused."""
     rule = record.stage.subject.dialect.empty_batch
     checks = []
     for call, answer in record.of("B5"):
-        if call.training and rule == "refuse":
-            checks.append(_refuses(call, answer))
-        elif call.training and rule == "untried" and answer.refused:
+        if call.training and answer.refused:
             checks.append(_agree(str(call)))
+        elif call.training and rule == "refuse":
+            checks.append(_refuses(call, answer))
         elif answer.y is None:
             checks.append(_unanswered(str(call), answer, "an empty output"))
         else:

@@ -81,7 +81,7 @@ def _telling(record: RelationsRecord) -> NDArray[np.bool_]:
 def _read(record: RelationsRecord, played: Played) -> dict[str, Array | None]:
     """What a pass gave, of what the subject offers, in native shapes."""
     offers, found = record.stage.subject.offers, {"y": played.y.get()}
-    if offers("running_statistics"):
+    if offers("running_statistics", "loadable"):
         state = played.after_forward.get()
         found |= {"running_mean": state.running_mean, "running_var": state.running_var}  # type: ignore[dict-item]
     if offers("gradients"):

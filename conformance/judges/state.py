@@ -57,13 +57,14 @@ def _expect(call: Call) -> ExpectedPass | None:
 
 
 def judge_s1(record: LifeRecord) -> Judgement:
-    """What was saved is what is restored; neither a save nor a restore of nothing changes anything."""
+    """What was saved is what is restored, and no memory is shared; a save and a restore of nothing change nothing."""
     assert record.saving is not None
     saving = record.saving.get()
     return worst_of(
         judge_same(saving.after, saving.before, "after a save"),
         judge_same(saving.took, saving.before, "after a restore"),
         judge_same(saving.untouched, saving.took, "after a restore of nothing"),
+        judge_same(saving.left, saving.after, "after what was restored from it was trained"),
         VACUOUS if saving.evaluated is None else judge_call(saving.evaluated, "after a restore"),
     )
 

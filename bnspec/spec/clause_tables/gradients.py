@@ -142,7 +142,7 @@ GRADIENTS: tuple[Clause, ...] = (
         " initialisations",
         bound='sum |z| e_dz; and sum |x| e_dz at W plus c times that at c W; chapter "relations"',
         status="active",
-        needs=("gradients", "batch_statistics"),
+        needs=("gradients", "batch_statistics", "visible_eps"),
         informative=SHORT,
         diagnostic=True,
     ),

@@ -97,7 +97,7 @@ RUNNING: tuple[Clause, ...] = (
         source="facebookresearch/fairscale#1035, Tencent/YOLO-Master#262, FluxML/Flux.jl#1429, ml-explore/mlx#1960",
         bound="e_rm and e_rv after the forward; bit for bit over the backward",
         status="active",
-        needs=BUFFERS,
+        needs=("running_statistics", "loadable"),
     ),
     Clause(
         id="R8",
@@ -133,7 +133,7 @@ RUNNING: tuple[Clause, ...] = (
         source="chainer/chainer#4505, nntrainer/nntrainer#677, soumith/cudnn.torch#109",
         bound='e_rv of chapter "running statistics", at eps comparable with s2',
         status="active",
-        needs=BUFFERS,
+        needs=("running_statistics", "visible_eps"),
         dtypes=WIDE,
         restates=("R2",),
     ),

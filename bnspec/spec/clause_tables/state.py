@@ -78,7 +78,7 @@ STATE: tuple[Clause, ...] = (
         source="keras-team/keras#8794, Tencent/YOLO-Master#262, facebookresearch/fairscale#1035",
         bound="e_rm and e_rv of two steps, bit for bit over the backwards; e_y, e_dx, e_dgamma, e_dbeta",
         status="active",
-        needs=("running_statistics", "gradients", "reentrance"),
+        needs=("running_statistics", "gradients", "reentrance", "loadable"),
         informative=RARE,
     ),
     Clause(
