@@ -22,7 +22,7 @@ from .experiments.layouts import act_arguments, act_formats, act_singles
 from .experiments.life_cycle import act_life_cycle
 from .experiments.memory import act_memory
 from .experiments.nonfinite import act_nonfinite
-from .experiments.reentrance import act_reentrance
+from .experiments.reentrance import act_reentrance, act_switch
 from .experiments.relations import act_relations
 from .experiments.surroundings import act_surroundings
 from .experiments.training import act_training
@@ -262,6 +262,15 @@ EXPERIMENTS: dict[str, Experiment] = {
             cases=3,
             longest=40,
             literal=two_a_rank("reentrance"),
+        ),
+        Experiment(
+            "switch",
+            act_switch,
+            {"G8": reentrance.judge_g8_after_a_switch},
+            needs=("gradients", "switches", "evaluation", "running_statistics"),
+            cases=2,
+            longest=40,
+            literal=(*small("switch"), *small("switch", training=False)),
         ),
         Experiment(
             "recomputation",

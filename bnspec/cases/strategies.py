@@ -80,7 +80,7 @@ WIDTHS = (65, 33, 129, 17, 257, 32, 31, 64, 5, 127)
 """Numbers of channels around the same."""
 SEVERAL = ("history", "cumulative")
 """The experiments of several training batches."""
-BOTH_MODES = ("gradients", "jacobian")
+BOTH_MODES = ("gradients", "jacobian", "switch")
 """The experiments that differentiate training and evaluation alike."""
 
 

@@ -151,6 +151,9 @@ class Reenters(Protocol):
     def add_up(self, passes: Sequence[Pass], dys: Sequence[Array]) -> Sequence[Gradients]:
         """Gradients of the sum of passes of this layer: x of each, gamma and beta of all, the same in each."""
 
+    def run_again(self, passed: Pass, *, training: bool, grad: Grad = NONE) -> Pass:
+        """Another pass of the native input of an earlier one, the same object."""
+
 
 class Recomputes(Protocol):
     """`recomputation`: a training pass that keeps nothing."""

@@ -23,13 +23,15 @@ class TorchLayer:
         self._holder, self._names, self._device, self._call = holder, names, device, call
 
     def run(self, x: Array, *, training: bool, grad: Grad = NONE) -> TorchPass:
-        return self._pass(x, grad, lambda tensor: self._call(tensor, training))
+        return self._pass(to_tensor(x, self._device), grad, lambda tensor: self._call(tensor, training))
+
+    def run_again(self, passed: TorchPass, *, training: bool, grad: Grad = NONE) -> TorchPass:
+        return self._pass(passed.x, grad, lambda tensor: self._call(tensor, training))
 
     def add_up(self, passes: Sequence[TorchPass], dys: Sequence[Array]) -> Sequence[Gradients]:
         return differentiate(passes, dys)
 
-    def _pass(self, x: Array, grad: Grad, call: Callable[[Tensor], Any]) -> TorchPass:
-        tensor = to_tensor(x, self._device)
+    def _pass(self, tensor: Tensor, grad: Grad, call: Callable[[Tensor], Any]) -> TorchPass:
         with calling("state"):
             wanted = (
                 tensor.requires_grad_() if grad.x else None,
@@ -117,6 +119,11 @@ class TorchPass:
         with calling("forward"):
             # At once, because a later call may overwrite what it handed out (E8).
             self._y = to_array(y)
+
+    @property
+    def x(self) -> Tensor:
+        """The native input."""
+        return self._native["x"]
 
     @property
     def y(self) -> Array:

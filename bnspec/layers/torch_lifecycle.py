@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 from bnspec.layers.adapter import Names, has_method
 from bnspec.layers.protocol import Array, Grad, calling
 from bnspec.layers.torch_layer import ObjectCall, TorchLayer, TorchPass
+from bnspec.layers.torch_tensors import to_tensor
 
 OBJECT_ABILITIES = frozenset({"gradients", "gradient_subsets", "memory_formats", "reentrance", "copies"})
 """What any object whose parameters are tensors offers by autograd and by Python's own copies."""
@@ -47,7 +48,7 @@ class ObjectLayer(TorchLayer):
             with set_checkpoint_early_stop(False):
                 return checkpoint(self._call, tensor, True, use_reentrant=False, preserve_rng_state=False)
 
-        return self._pass(x, grad, call)
+        return self._pass(to_tensor(x, self._device), grad, call)
 
     def copy(self) -> ObjectLayer:
         with calling("state"):

@@ -67,11 +67,6 @@ class OutputPreallocated(BatchNorm):
         return self.place
 
 
-class GammaByReference(BatchNorm):
-    def dx(self, g: Array, cache: Cache) -> Array:
-        return super().dx(g, replace(cache, gamma=self.gamma[:, None]))
-
-
 class ModeOfTheBackward(BatchNorm):
     def dx(self, g: Array, cache: Cache) -> Array:
         return super().dx(g, replace(cache, coupled=self.training))

@@ -47,11 +47,6 @@ class UnbatchedAccepted(BatchNorm):
         return super().forward(x[None])[0] if x.ndim == 1 else super().forward(x)
 
 
-class AnyRankFlattened(BatchNorm):
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.flatten(4)).reshape(x.shape) if x.ndim > 5 else super().forward(x)
-
-
 # ---- dtypes
 class IntegersTruncated(BatchNorm):
     def forward(self, x: Tensor) -> Tensor:

@@ -36,7 +36,8 @@ class ReentranceRecord:
     """`scenes` in which nothing trained between an evaluation and its backward, and `late`, in which something did.
 
     `joined` are the gradients of the sum of both training passes; `trained` and `answered` the states after two
-    forwards and after their backwards; `recomputed` is a pass whose forward ran again in its backward.
+    forwards and after their backwards; `repeated` that after the same input object went in twice; `recomputed` is a
+    pass whose forward ran again in its backward.
     """
 
     stage: Stage
@@ -47,6 +48,7 @@ class ReentranceRecord:
     joined: Attempt[Sequence[Gradients]]
     trained: Attempt[State]
     answered: Attempt[State]
+    repeated: Attempt[State]
     recomputed: Played | None
 
     @cached_property
@@ -96,7 +98,8 @@ def act_reentrance(stage: Stage) -> ReentranceRecord:
     # An experiment of its own: checkpointing imports torch's compiler, which takes longer than a block.
     recomputed = rehearsal.recompute() if case.experiment == "recomputation" else None
     joined = rehearsal.add_up()
-    return ReentranceRecord(stage, batches, start, tuple(scenes), late, joined, trained, answered, recomputed)
+    repeated = rehearsal.repeat()
+    return ReentranceRecord(stage, batches, start, tuple(scenes), late, joined, trained, answered, repeated, recomputed)
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,13 @@ class _Rehearsal:
                 scenes.append(self.interrupt(name, f" after a write to {what}", write, may_refuse=True))
         return scenes
 
+    def repeat(self) -> Attempt[State]:
+        """The state after two forwards of one input object."""
+        self.layer.load(self.start)
+        layer, grad = cast(Reenters, self.layer), self.stage.grad
+        passed = attempt(lambda: layer.run_again(self.forward("first"), training=True, grad=grad))
+        return Attempt(error=passed.error) if passed.error is not None else attempt(self.layer.state)
+
     def recompute(self) -> Played:
         self.layer.load(self.start)
         layer, batch = cast(Recomputes, self.layer), self.batches[0]
@@ -158,3 +168,30 @@ class _Rehearsal:
         self.layer.load(self.start)
         dys = [batch.dy for batch in self.batches]
         return attempt(lambda: cast(Reenters, self.layer).add_up([self.forward("first"), self.forward("second")], dys))
+
+
+@dataclass(frozen=True)
+class SwitchRecord:
+    """A pass and its gradients, between which the mode was changed."""
+
+    stage: Stage
+    batch: Batch
+    start: State
+    gradients: Attempt[Gradients]
+
+    @cached_property
+    def expected(self) -> ExpectedPass:
+        expect = expect_training if self.stage.case.training else expect_evaluation
+        return expect(self.stage.terms, self.batch.x, self.start, self.stage.case.eps)
+
+
+def act_switch(stage: Stage) -> SwitchRecord:
+    """Change the mode between a forward and its backward, as who evaluates a model before `backward` does."""
+    case = stage.case
+    batch, start = make_batch(case), keep_offered(stage, make_state(case))
+    layer = stage.subject.make_layer(case, stage.device)
+    layer.load(start)
+    waiting = attempt(lambda: layer.run(batch.x, training=case.training, grad=stage.grad))
+    if waiting.error is None:
+        cast(Switches, layer).switch(not case.training)
+    return SwitchRecord(stage, batch, start, attempt(lambda: waiting.get().backward(batch.dy)))

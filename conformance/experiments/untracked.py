@@ -39,6 +39,7 @@ def act_untracked(stage: Stage) -> UntrackedRecord:
     start = replace(keep_offered(stage, make_state(case)), running_mean=None, running_var=None, batches=None)
     layer = stage.subject.make_layer(case, stage.device, tracked=False)
     layer.load(start)
+    layer.run(make_batch(case, "training").x, training=True)  # which must leave nothing to evaluate by
 
     def evaluate(one: Batch) -> Played:
         return play(lambda: layer.run(one.x, training=False, grad=NONE), layer.state, None)

@@ -7,7 +7,7 @@ from bnspec.spec.bounds import GradientError
 from bnspec.spec.equations import Cotangents
 
 from ..compare import VACUOUS, Judgement, worst_of
-from ..experiments.reentrance import ReentranceRecord, Scene
+from ..experiments.reentrance import ReentranceRecord, Scene, SwitchRecord
 from .forward import judge_output
 from .gradients import judge_gradients
 from .running import judge_buffers
@@ -21,6 +21,21 @@ def judge_g8(record: ReentranceRecord) -> Judgement:
     """Each backward gives the gradients of its own forward, and two of them at once those of both."""
     scenes = [_judge_scene(record, scene) for scene in record.scenes]
     return worst_of(*scenes, _judge_joined(record))
+
+
+def judge_g8_after_a_switch(record: SwitchRecord) -> Judgement:
+    """A backward in another mode gives the gradients of the forward's mode."""
+    exact, bound = record.expected.differentiate(record.batch.dy)
+    telling = record.expected.informative & (record.expected.magnitudes.gamma != 0)
+    return judge_gradients(
+        record.gradients.get(),
+        exact,
+        bound,
+        record.stage,
+        record.batch.x.shape,
+        telling,
+        when=" after a change of mode",
+    )
 
 
 def judge_g14(record: ReentranceRecord) -> Judgement:
@@ -62,6 +77,7 @@ def judge_s6(record: ReentranceRecord) -> Judgement:
     checks = [
         judge_buffers(trained, record.expected_buffers("first", "second"), stage, "two forwards"),
         judge_same(record.answered.get(), trained, "after the backwards of two forwards"),
+        judge_buffers(record.repeated.get(), record.expected_buffers("first", "first"), stage, "one input used twice"),
     ]
     played = record.recomputed
     if played is not None:

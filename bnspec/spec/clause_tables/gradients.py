@@ -104,7 +104,7 @@ GRADIENTS: tuple[Clause, ...] = (
         source="pytorch/pytorch#175024, pytorch/pytorch#2268, apache/mxnet#18499, apache/mxnet#9648",
         bound="e_dx, e_dgamma, e_dbeta of each pass; their sums where two are added up",
         status="active",
-        needs=("gradients", "reentrance"),
+        needs=BACKWARD,
         informative=RARE,
     ),
     Clause(
