@@ -176,9 +176,9 @@ class Zeros(NumPyBatchNorm):
 def test_the_dialect_says_what_degenerate_input_gives() -> None:
     clauses = ["B3", "B4", "B5", "B10"]
     outcomes = {clause: judge(Zeros, clauses, dialect="d2l").clause(clause).outcome for clause in clauses}
-    assert outcomes == {"B3": "fail", "B4": "pass", "B5": "pass", "B10": "fail"}
+    assert outcomes == {"B3": "pass", "B4": "pass", "B5": "pass", "B10": "fail"}
     failing = {c.id for c in judge(Zeros, clauses, dialect="torch").clauses if c.outcome == "fail"}
-    assert failing == {"B3", "B4", "B5", "B10"}
+    assert failing == {"B4", "B5", "B10"}
 
 
 def test_what_a_dialect_does_not_tell_is_no_gap() -> None:

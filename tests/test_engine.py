@@ -81,7 +81,8 @@ def test_layouts_keep_values(layout: str, shape: tuple[int, ...]) -> None:
     laid_out = lay_out(a, layout)
     assert np.array_equal(laid_out, a)
     assert np.array_equal(from_channel_major(channel_major(laid_out), shape), a)
-    if min(shape) > 1 and layout != "contiguous" and not (layout == "channels_last" and len(shape) == 2):
+    same = ("contiguous", "offset", "read_only")
+    if min(shape) > 1 and layout not in same and not (layout == "channels_last" and len(shape) == 2):
         assert not laid_out.flags.c_contiguous
 
 
@@ -118,7 +119,8 @@ def test_smoke_is_a_part_of_standard() -> None:
     smoke, standard = (make_plan(subject, Request(profile=name)).blocks() for name in ("smoke", "standard"))
     assert set(smoke) < set(standard)
     enumerated = [block for block in smoke if not EXPERIMENTS[block.experiment].cases]
-    assert len(standard) == 8 * (len(smoke) - len(enumerated)) + len(enumerated)
+    later = {block for block in standard if EXPERIMENTS[block.experiment].first}
+    assert len(standard) == 8 * (len(smoke) - len(enumerated)) + len(enumerated) + len(later)
 
 
 def test_blocks_draw_different_cases_and_devices_the_same() -> None:
@@ -131,7 +133,7 @@ def test_a_block_gives_the_same_result_again() -> None:
     subject, block = subject_of("torch.nn:BatchNorm1d"), Block("training", "float32", "cpu", 3)
     first, second = (run_block(subject, block, 5, {"F1", "G1"}) for _ in range(2))
     assert first == second
-    assert first.tallies["F1"].executed > 15
+    assert first.tallies["F1"].executed > 10
 
 
 def test_a_finding_shrinks_and_reruns_to_itself() -> None:

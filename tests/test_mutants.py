@@ -27,6 +27,8 @@ from tests.mutant_stage import FORMS, TorchModule, by_id, collect, differs, exac
 RANKS = (2, 3, 4, 5)
 ACTIVE = {clause.id for clause in CLAUSES.values() if clause.status == "active"}
 # Statements about networks, shards, second order and grades, and the state machine: no wrong layer of theirs yet.
+# L8 has torch itself for one, B10 and S7 those of tests/test_bad_input.py and tests/test_isolation.py.
+ELSEWHERE = {"L8", "B10", "S7"}
 LATER = {"C1", "C2", "C3", "C4", "C5", "C6", "D1", "G10", "G13", "N1", "N7", "N8", "S5"}
 Trace = dict[str, Any]
 NOT_IN_EVERY_FORM = ("needed", "momentum None", "num_batches_tracked")
@@ -175,8 +177,8 @@ def test_the_catalogue_is_consistent() -> None:
 
 def test_every_clause_has_a_wrong_layer() -> None:
     named = {clause for mutant in MUTANTS for clause in mutant.clauses}
-    assert named >= ACTIVE
-    assert named == CLAUSES.keys() - LATER
+    assert named >= ACTIVE - ELSEWHERE
+    assert named == CLAUSES.keys() - LATER - ELSEWHERE
 
 
 def test_the_catalogue_imports_no_framework() -> None:

@@ -82,7 +82,7 @@ TORCH: tuple[Mutant, ...] = (
            "torch module", "bnspec.mutants.torch_modules:BuffersShared", ("R1", "R9")),
     Mutant("graph-kept", "the buffers stay on the graph of every batch seen",
            "d2l-ai/d2l-en#1342",
-           "torch module", "bnspec.mutants.torch_modules:GraphKept", ("R8", "S2")),
+           "torch module", "bnspec.mutants.torch_modules:GraphKept", ("R8",)),
     Mutant("outputs-kept", "the layer keeps all its outputs, and with them graphs and inputs",
            "teaching habit: outputs collected for a plot",
            "torch module", "bnspec.mutants.torch_modules:OutputsKept", ("R8",)),
