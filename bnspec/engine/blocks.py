@@ -73,7 +73,8 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
         shapes = [(4, scope.channels or 3, *[2] * (rank - 2)) for rank in scope.ranks]
         return [Case(block.experiment, block.dtype, shape, eps, momentum) for shape in shapes]
     for case in experiment.amount(block.dtype)[1]:
-        waits = block.dtype == "float64" and case.channels * case.count > HEAVY
+        # Float32 is blind to a lost tail of a long batch: there float64 tells at once.
+        waits = block.dtype == "float64" and case.channels * case.count > HEAVY and case.fill != "late"
         if block.index != int(waits):
             continue
         fits = len(case.shape) in scope.ranks and scope.channels in (None, case.channels)

@@ -87,6 +87,8 @@ class BuffersOfTheClass(BatchNorm):
 
 # ---- precision
 class SummedInStorage(BatchNorm):
+    bnspec_dtypes = ("float32", "float64", "float16")
+
     """Sums run in the dtype of the batch, one value after the other."""
 
     def forward(self, x: Array) -> Array:

@@ -126,6 +126,8 @@ class DgammaReducedInStorage(LowHandBackward):
 
 
 class LowReturnedWide(BatchNorm):
+    bnspec_dtypes = ("float32", "float64", "float16", "bfloat16")
+
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.to(torch.promote_types(x.dtype, torch.float32)))
 

@@ -119,6 +119,7 @@ GRADIENTS: tuple[Clause, ...] = (
         status="active",
         needs=("gradients", "affine"),
         restates=("G1",),
+        dtypes=WIDE,
     ),
     Clause(
         id="G10",

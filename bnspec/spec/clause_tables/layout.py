@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bnspec.spec.clause import RARE, Clause
+from bnspec.spec.clause import RARE, WIDE, Clause
 
 SAME_ANSWER = "e_y, e_rm, e_rv and gradient bounds, as for a contiguous copy"
 
@@ -18,6 +18,7 @@ LAYOUT: tuple[Clause, ...] = (
         status="active",
         informative=RARE,
         restates=("F1", "R2", "G1"),
+        dtypes=WIDE,
     ),
     Clause(
         id="L2",
@@ -41,6 +42,7 @@ LAYOUT: tuple[Clause, ...] = (
         bound=SAME_ANSWER,
         status="active",
         restates=("F1", "R2", "G1"),
+        dtypes=WIDE,
     ),
     Clause(
         id="L4",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bnspec.spec.clause import COSTLY, RARE, Clause
+from bnspec.spec.clause import COSTLY, RARE, WIDE, Clause
 
 NUMERICS: tuple[Clause, ...] = (
     Clause(
@@ -66,6 +66,7 @@ NUMERICS: tuple[Clause, ...] = (
         status="active",
         informative=(4, 48, 384),
         restates=("F1", "R2", "G1"),
+        dtypes=WIDE,
     ),
     Clause(
         id="N6",

@@ -87,6 +87,7 @@ RUNNING: tuple[Clause, ...] = (
         needs=("running_statistics", "positions"),
         informative=(2, 32, 256),
         restates=("R2",),
+        dtypes=WIDE,
     ),
     Clause(
         id="R7",
