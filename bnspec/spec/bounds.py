@@ -227,7 +227,8 @@ def bound_gradients(
     # Terms like r^3 x^2 dy stand in a composed graph: no claim on a gradient where they may overflow.
     widest = np.maximum(np.abs(v.x).max(axis=1) + mu, 1.0)
     cubed = np.maximum(top, 1.0) ** 3 * np.maximum(total, 1.0) * widest**2 * np.maximum(np.abs(v.gamma), 1.0)
-    safe = cubed < r.forward.largest / 8
+    # A backward that rounds value by value may hold g (x - mean), and its sum, in that format.
+    safe = (cubed < r.forward.largest / 8) & (weighted + mu * total < r.backward.largest / 8)
     return GradientError(
         store(np.where(safe[:, None], e_x, np.inf), dx, r, r.output),
         store(np.where(safe, e_gamma, np.inf), dgamma, r, r.parameters),

@@ -110,5 +110,5 @@ def _take_parts(x: Array, others: Array) -> list[tuple[slice, Array]]:
     """The first row alone, the rest, and the first row beside rows of another batch."""
     if len(x) < 2:
         return []
-    mates = np.concatenate([x[:1], (others[1:].astype(np.float64) * 7 + 3).astype(x.dtype)])
+    mates = np.concatenate([x[:1], (others[1:].astype(np.float64) / 2 + 3).astype(x.dtype)])
     return [(slice(0, 1), x[:1]), (slice(1, None), x[1:]), (slice(0, 1), mates)]
