@@ -141,4 +141,6 @@ def test_ci_runs_what_the_readme_says() -> None:
     lines = re.findall(r"^[ $]*(python -m pip install [^#\n]+)", readme, re.MULTILINE)[:2]
     steps = {step.strip() for line in lines for step in line.split("&&")}
     assert len(lines) == 2, "the README no longer begins with two installs: one to certify with, one to work on bnspec"
-    assert steps <= set((ROOT / ".ci/run").read_text(encoding="utf-8").splitlines())
+    # The gate shares the tests out to its two cores, which changes no verdict.
+    run = [line.removesuffix(" -n 2") for line in (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()]
+    assert steps <= set(run)
