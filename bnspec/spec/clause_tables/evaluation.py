@@ -37,7 +37,7 @@ EVALUATION: tuple[Clause, ...] = (
         bound="|difference| <= 2 e_y; bit for bit is graded by N8",
         status="active",
         needs=("evaluation", "running_statistics"),
-        informative=(4, 48, 384),
+        informative=SHORT,
     ),
     Clause(
         id="E4",
@@ -72,8 +72,8 @@ EVALUATION: tuple[Clause, ...] = (
         ' "relations"',
         status="active",
         needs=("evaluation", "running_statistics", "full_weight"),
-        informative=SHORT,
         diagnostic=True,
+        informative=RARE,
     ),
     Clause(
         id="E7",
@@ -84,7 +84,7 @@ EVALUATION: tuple[Clause, ...] = (
         bound='|difference| <= the sum of both e_y; chapter "relations"',
         status="active",
         needs=("evaluation", "running_statistics", "free_eps"),
-        informative=SHORT,
+        informative=RARE,
     ),
     Clause(
         id="E8",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bnspec.spec.clause import COSTLY, SHORT, WIDE, Clause
+from bnspec.spec.clause import COSTLY, RARE, SHORT, WIDE, Clause
 
 FORWARD: tuple[Clause, ...] = (
     Clause(
@@ -65,7 +65,7 @@ FORWARD: tuple[Clause, ...] = (
         bound='|difference| <= twice the bound of the quantity, which other channels do not enter; chapter "relations"',
         status="active",
         needs=("several_channels",),
-        informative=(4, 24, 192),  # a third of the cases have one channel, and are silent
+        informative=RARE,
     ),
     Clause(
         id="F6",

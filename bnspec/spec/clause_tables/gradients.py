@@ -52,7 +52,7 @@ GRADIENTS: tuple[Clause, ...] = (
         bound='e_dx of chapter "gradients" (in evaluation of "evaluation") at a one-hot g',
         status="active",
         needs=BACKWARD,
-        informative=(4, 48, 384),
+        informative=RARE,
     ),
     Clause(
         id="G5",
@@ -144,8 +144,8 @@ GRADIENTS: tuple[Clause, ...] = (
         bound='sum |z| e_dz; and sum |x| e_dz at W plus c times that at c W; chapter "relations"',
         status="active",
         needs=("gradients", "batch_statistics", "visible_eps"),
-        informative=SHORT,
         diagnostic=True,
+        informative=RARE,
     ),
     Clause(
         id="G12",
@@ -160,9 +160,9 @@ GRADIENTS: tuple[Clause, ...] = (
         ' chapter "relations"',
         status="active",
         needs=BACKWARD,
-        informative=SHORT,
         diagnostic=True,
         dtypes=("float64",),
+        informative=RARE,
     ),
     Clause(
         id="G13",

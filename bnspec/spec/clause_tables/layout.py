@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bnspec.spec.clause import RARE, WIDE, Clause
+from bnspec.spec.clause import COSTLY, RARE, WIDE, Clause
 
 SAME_ANSWER = "e_y, e_rm, e_rv and gradient bounds, as for a contiguous copy"
 
@@ -16,9 +16,9 @@ LAYOUT: tuple[Clause, ...] = (
         source="pytorch/pytorch#63224, pytorch/pytorch#134580",
         bound=SAME_ANSWER,
         status="active",
-        informative=RARE,
         restates=("F1", "R2", "G1"),
         dtypes=WIDE,
+        informative=COSTLY,
     ),
     Clause(
         id="L2",
@@ -29,8 +29,8 @@ LAYOUT: tuple[Clause, ...] = (
         bound=SAME_ANSWER,
         status="active",
         needs=("images",),
-        informative=RARE,
         restates=("F1", "R2", "G1"),
+        informative=COSTLY,
     ),
     Clause(
         id="L3",
@@ -43,6 +43,7 @@ LAYOUT: tuple[Clause, ...] = (
         status="active",
         restates=("F1", "R2", "G1"),
         dtypes=WIDE,
+        informative=RARE,
     ),
     Clause(
         id="L4",

@@ -64,9 +64,9 @@ NUMERICS: tuple[Clause, ...] = (
         source="ROCm/rocm-libraries#9030, NVIDIA/apex#1768, ROCm/MIOpen#2024",
         bound="e_y, e_rm, e_rv and gradient bounds; a few units of roundoff at any m where the sums are exact",
         status="active",
-        informative=(4, 48, 384),
         restates=("F1", "R2", "G1"),
         dtypes=WIDE,
+        informative=RARE,
     ),
     Clause(
         id="N6",

@@ -85,9 +85,9 @@ RUNNING: tuple[Clause, ...] = (
         bound='e_rm and e_rv of chapter "running statistics", for ranks above 2',
         status="active",
         needs=("running_statistics", "positions"),
-        informative=(2, 32, 256),
         restates=("R2",),
         dtypes=WIDE,
+        informative=RARE,
     ),
     Clause(
         id="R7",
@@ -137,6 +137,7 @@ RUNNING: tuple[Clause, ...] = (
         needs=("running_statistics", "visible_eps"),
         dtypes=WIDE,
         restates=("R2",),
+        informative=RARE,
     ),
     Clause(
         id="R11",
