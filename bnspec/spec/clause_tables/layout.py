@@ -31,6 +31,7 @@ LAYOUT: tuple[Clause, ...] = (
         needs=("images",),
         restates=("F1", "R2", "G1"),
         informative=COSTLY,
+        dtypes=WIDE,
     ),
     Clause(
         id="L3",
