@@ -77,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     certify.add_argument("--seed", type=int, default=0, help="another seed draws other cases (default 0)")
     certify.add_argument("--device", nargs="+", default=[], metavar="DEVICE", help="cpu, cuda, cuda:0 or all (default)")
     certify.add_argument(
-        "--dtype", nargs="+", default=[], metavar="DTYPE", help="float32, float64 (default: all promised)"
+        "--dtype", nargs="+", default=[], metavar="DTYPE", help="float64, mixed_bfloat16, ... (default: all promised)"
     )
     certify.add_argument("--without", nargs="+", default=[], metavar="ABILITY",
                          help="leave out what the target does not offer, such as gradients")  # fmt: skip

@@ -1,7 +1,7 @@
 """What the values of a batch are like: one function a fill, each from a generator to a channel-major array.
 
 The recipe is measured, not tasteful: variance near eps, offsets of a few deviations, parameters and buffers away from
-their defaults, and an upstream gradient outside span{1, xhat} are what make wrong layers visible (`docs/cases.md`).
+their defaults, and an upstream gradient outside span{1, xhat} are what make wrong layers visible.
 """
 
 from __future__ import annotations

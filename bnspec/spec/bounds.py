@@ -102,8 +102,9 @@ def bound_moments(
     """Allowed errors of mean and biased variance; `shift` is the largest |K| a shifted algorithm may use (C,)."""
     if algorithm == "any":
         # In a low format throughout a shift of x's size would allow anything: whoever shifts does so in float32.
-        classes = ("textbook", "textbook" if r.forward.precision < r.arithmetic.precision else "shifted")
-        pairs = [bound_moments(x, mean, var, r, each, shift) for each in classes]
+        if r.forward.precision < r.arithmetic.precision:
+            return bound_moments(x, mean, var, r, "textbook", shift)
+        pairs = [bound_moments(x, mean, var, r, each, shift) for each in ("textbook", "shifted")]
         return np.maximum(pairs[0][0], pairs[1][0]), np.maximum(pairs[0][1], pairs[1][1])
     m, w = x.shape[1], r.w
     size, mu = np.abs(x).mean(axis=1), np.abs(mean)

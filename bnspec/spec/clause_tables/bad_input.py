@@ -29,8 +29,9 @@ BAD_INPUT: tuple[Clause, ...] = (
     Clause(
         id="B3",
         title="integer, complex and mixed dtypes",
-        statement="Integer input is refused or converted, in training as the dialect says; complex input is refused;"
-        " another dtype of x than that of the parameters is refused or converted. Nothing is truncated to integers.",
+        statement="Integer input is refused or converted to the right answer; complex input is refused;"
+        " another dtype of x than that of the parameters is refused or converted. Nothing is truncated to integers,"
+        " unless the dialect says so.",
         why="The normalised values are not integers; and (x - mu)^2 of complex numbers is no squared distance.",
         source="measured: a reference evaluator that returns int64; NVIDIA/apex#133",
         bound="an exception, or e_y of the converted input",
@@ -51,8 +52,8 @@ BAD_INPUT: tuple[Clause, ...] = (
     Clause(
         id="B5",
         title="an empty batch",
-        statement="In training, m = 0 is refused, or returns an empty output and leaves the buffers, as the dialect"
-        " says; where its implementation spoils them, B10 has that. In evaluation the output is empty.",
+        statement="In training, m = 0 is refused, or returns an empty output and leaves the buffers where the dialect"
+        " says so; where its implementation spoils them, B10 has that. In evaluation the output is empty.",
         why="The mean of nothing is 0/0; averaged into rm and rv it never leaves again.",
         source="pytorch/pytorch#12013, pytorch/pytorch#120882",
         bound="an exception, or shapes and bits",

@@ -11,7 +11,8 @@ STATE: tuple[Clause, ...] = (
         id="S1",
         title="save and restore is the identity",
         statement="A layer restored from what another saved has its gamma, beta, rm, rv and counter, and evaluates with"
-        " them, whatever it did before; saving changes nothing, nor does restoring an empty state.",
+        " them, whatever it did before; saving changes nothing, nor does restoring an empty"
+        " state, and training the restored layer leaves the other.",
         why="The state is these five; whatever is not saved, or is changed on the way, is lost.",
         source="pytorch/pytorch#110361, pytorch/pytorch#8481, facebookresearch/detectron2#3160, torch/nn#609",
         bound="bit for bit; e_y of the evaluation",
