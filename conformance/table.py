@@ -73,9 +73,14 @@ class Experiment:
         """Is the experiment acted in this precision?"""
         return self.low_cases > 0 or not PRECISIONS[dtype].is_low
 
-    def amount(self, dtype: str) -> tuple[int, tuple[Case, ...]]:
-        """The number of drawn cases in a block, and the literal ones, in a precision."""
-        return (self.low_cases, self.low_literal) if PRECISIONS[dtype].is_low else (self.cases, self.literal)
+    def literals(self, dtype: str) -> tuple[Case, ...]:
+        """The cases chosen by hand, in a precision."""
+        return self.low_literal if PRECISIONS[dtype].is_low else self.literal
+
+    def draws(self, dtype: str, block: int) -> int:
+        """The number of cases drawn in a block, in a precision; half as many where literal ones come first."""
+        cases = self.low_cases if PRECISIONS[dtype].is_low else self.cases
+        return cases if block or not self.literals(dtype) else -(-cases // 2)
 
 
 EXPERIMENTS: dict[str, Experiment] = {

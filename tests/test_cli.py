@@ -268,11 +268,11 @@ def test_the_same_seed_draws_the_same_cases_and_another_others(monkeypatch: pyte
         replace(case, dtype=dtype).address()
         for experiment in EXPERIMENTS.values()
         for dtype in PRECISIONS
-        for case in experiment.amount(dtype)[1]
+        for case in experiment.literals(dtype)
     }
     # Whatever the seed, each experiment of each dtype begins with the simplest case, whose own seed is 0.
     drawn = {address for address in first if address.removeprefix("cpu/") not in by_hand and "seed=" in address}
-    assert len(drawn) > 100
+    assert len(drawn) > 80
     assert len(drawn - set(other)) > 0.95 * len(drawn)
 
 

@@ -169,49 +169,54 @@ def draw_shapes(scope: Scope, shapes: list[tuple[int, ...]]) -> st.SearchStrateg
     the other.
     """
     small: list[tuple[int, ...]] = [()] * max(1, len(shapes) // 3)
+    return _shapes((*small, *shapes), scope)
 
-    @st.composite
-    def shape(draw: st.DrawFn) -> tuple[int, ...]:
-        chosen = draw(pick((*small, *shapes)))
-        rank = draw(pick(scope.ranks))
-        n, c = draw(whole(2, 4)), draw(whole(1, 3))
-        positions = [draw(whole(1, 3)) for _ in range(max(scope.ranks) - 2)]
-        return chosen or (n, scope.channels or c, *positions[: rank - 2])
 
-    return shape()
+@st.composite
+def _shapes(draw: st.DrawFn, shapes: tuple[tuple[int, ...], ...], scope: Scope) -> tuple[int, ...]:
+    chosen = draw(pick(shapes))
+    rank = draw(pick(scope.ranks))
+    n, c = draw(whole(2, 4)), draw(whole(1, 3))
+    positions = [draw(whole(1, 3)) for _ in range(max(scope.ranks) - 2)]
+    return chosen or (n, scope.channels or c, *positions[: rank - 2])
 
 
 def draw_cases(
     experiment: str, dtype: str, scope: Scope, block: int, *, longest: int = 1100
 ) -> st.SearchStrategy[Case]:
     """The cases of one block of an experiment."""
-    momenta = (None,) if experiment == "cumulative" else scope.momenta
-    fills = tuple(name for name, weight in FILL_WEIGHTS.items() for _ in range(weight))
-    modes = (True, True, False) if scope.evaluation else (True,)
     few = longest <= 6
     shapes = pick(tuple(tiny_palette(scope))) if few else draw_shapes(scope, palette(scope, block, longest))
+    return _cases(experiment, dtype, scope, shapes)
 
-    @st.composite
-    def cases(draw: st.DrawFn) -> Case:
-        shape = draw(shapes)
-        return Case(
-            experiment,
-            dtype,
-            shape,
-            eps=draw(pick(EPS)) if scope.eps is None else scope.eps,
-            momentum=draw(pick(momenta)),
-            fill=draw(pick(fills)),
-            upstream="whole" if experiment == "gradients" else draw(pick(UPSTREAM)),
-            layout=draw(pick(LAYOUTS)),
-            upstream_layout=draw(pick(LAYOUTS)),
-            training=draw(pick(modes)) if experiment in BOTH_MODES else True,
-            fresh=experiment == "initial",
-            steps=draw(pick((2, 3, 3, 5, 8, 13, 4, 64))) if experiment in SEVERAL else 1,
-            seed=draw(whole(0, 2**16)),
-            values=_draw_values(draw, int(np.prod(shape))),
-        )
 
-    return cases()
+_FILLS = tuple(name for name, weight in FILL_WEIGHTS.items() for _ in range(weight))
+
+
+@st.composite
+def _cases(
+    draw: st.DrawFn, experiment: str, dtype: str, scope: Scope, shapes: st.SearchStrategy[tuple[int, ...]]
+) -> Case:
+    """One strategy for all: Hypothesis reads the source of each function that is made one."""
+    momenta = (None,) if experiment == "cumulative" else scope.momenta
+    modes = (True, True, False) if scope.evaluation else (True,)
+    shape = draw(shapes)
+    return Case(
+        experiment,
+        dtype,
+        shape,
+        eps=draw(pick(EPS)) if scope.eps is None else scope.eps,
+        momentum=draw(pick(momenta)),
+        fill=draw(pick(_FILLS)),
+        upstream="whole" if experiment == "gradients" else draw(pick(UPSTREAM)),
+        layout=draw(pick(LAYOUTS)),
+        upstream_layout=draw(pick(LAYOUTS)),
+        training=draw(pick(modes)) if experiment in BOTH_MODES else True,
+        fresh=experiment == "initial",
+        steps=draw(pick((2, 3, 3, 5, 8, 13, 4, 64))) if experiment in SEVERAL else 1,
+        seed=draw(whole(0, 2**16)),
+        values=_draw_values(draw, int(np.prod(shape))),
+    )
 
 
 def _draw_values(draw: st.DrawFn, size: int) -> tuple[int, ...]:

@@ -72,7 +72,7 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
         eps, momentum = scope.eps or EPS[0], scope.momenta[0]
         shapes = [(4, scope.channels or 3, *[2] * (rank - 2)) for rank in scope.ranks]
         return [Case(block.experiment, block.dtype, shape, eps, momentum) for shape in shapes]
-    for case in experiment.amount(block.dtype)[1]:
+    for case in experiment.literals(block.dtype):
         # Float32 is blind to a lost tail of a long batch: there float64 tells at once.
         waits = block.dtype == "float64" and case.channels * case.count > HEAVY and case.fill != "late"
         if block.index != int(waits):
@@ -132,7 +132,7 @@ def draw(subject: Subject, block: Block, seed: int, execute: Callable[[Case], No
 
     @hypothesis.seed(seed_of(block, seed))
     @hypothesis.settings(
-        max_examples=experiment.amount(block.dtype)[0],
+        max_examples=experiment.draws(block.dtype, block.index),
         phases=phases,
         database=None,
         deadline=None,

@@ -28,7 +28,8 @@ from bnspec.spec.clauses import CLAUSES, SPEC_VERSION
 Runner = Callable[[Subject, Plan, list[Block]], Iterable[BlockResult]]
 T = TypeVar("T")
 SHRUNK = 12
-"""Most clauses whose finding is shrunk; a layer that fails more fails them for few reasons."""
+"""Most clauses whose finding is shrunk; a layer that fails more fails them for few reasons. Only those that decide the
+verdict are: a missed SHOULD keeps its first case, except where `strict` makes it decide."""
 
 
 class Guard(Protocol):
@@ -76,7 +77,7 @@ def assemble(
     findings = first_findings(results)
     explanation = guard(lambda: explain(subject, {c: finding for c, (_, finding) in findings.items()}), Explanation())
     if not request.fail_fast:
-        findings = guard(lambda: _shrink_findings(subject, plan.seed, findings), findings)
+        findings = guard(lambda: _shrink_findings(subject, plan.seed, findings, request.strict), findings)
     reports = []
     for clause in CLAUSES.values():
         if clause.id in plan.clauses:
@@ -101,10 +102,11 @@ def _has_failed(results: list[BlockResult], request: Request) -> bool:
 
 
 def _shrink_findings(
-    subject: Subject, seed: int, findings: dict[str, tuple[Block, Finding]]
+    subject: Subject, seed: int, findings: dict[str, tuple[Block, Finding]], strict: bool
 ) -> dict[str, tuple[Block, Finding]]:
+    deciding = [clause for clause in findings if decides(clause, CLAUSES[clause].level, strict)]
     shrunk = {clause: (block, shrink(subject, block, seed, first))
-              for clause, (block, first) in list(findings.items())[:SHRUNK]}  # fmt: skip
+              for clause in deciding[:SHRUNK] for block, first in [findings[clause]]}  # fmt: skip
     return findings | shrunk
 
 
