@@ -97,7 +97,9 @@ def build_parser() -> argparse.ArgumentParser:
     selftest.add_argument("layers", nargs="*", metavar="ID", help="layers of the museum (default: all)")
     selftest.add_argument("--profile", default="smoke", help="smoke (default), standard or thorough")
     selftest.add_argument("--seed", type=int, default=0, help="another seed draws other cases (default 0)")
+    selftest.add_argument("--only", choices=("wrong", "right"), help="try the wrong layers alone, or the right ones")
     selftest.add_argument("--fail-fast", action="store_true", help="leave a wrong layer at its first failure")
+    selftest.add_argument("-n", type=int, default=1, metavar="WORKERS", help="run in so many processes (default 1)")
     selftest.set_defaults(run=_selftest)
 
     spec = commands.add_parser("spec", help="print the specification, or one clause of it")
@@ -119,8 +121,7 @@ def _certify(options: argparse.Namespace) -> int:
         tuple(options.without), tuple(options.clause), options.strict, options.fail_fast,
     )  # fmt: skip
     check_request(request)
-    if options.n < 1:
-        raise UsageError(f"-n {options.n}: give the number of worker processes, from 1 on")
+    _check_workers(options.n)
     if options.isolate and options.n > 1:
         raise UsageError("--isolate judges in one child process: leave -n out")
     arguments = parse_arguments(options.arg)
@@ -189,13 +190,22 @@ def _selftest(options: argparse.Namespace) -> int:
     from bnspec.selftest import run_selftest, select_layers
 
     check_request(Request(profile=options.profile))
-    layers = select_layers(options.layers)
+    _check_workers(options.n)
+    layers = select_layers(options.layers, options.only)
     prefer_one_thread()
 
     def tell(line: str) -> None:
         print(line, flush=True)
 
-    return int(not run_selftest(layers, options.profile, options.seed, tell, fail_fast=options.fail_fast))
+    trials = run_selftest(layers, options.profile, options.seed, tell, fail_fast=options.fail_fast, workers=options.n)
+    return int(any(trial.is_off for trial in trials))
+
+
+def _check_workers(count: int) -> None:
+    from bnspec.engine.plan import UsageError
+
+    if count < 1:
+        raise UsageError(f"-n {count}: give the number of worker processes, from 1 on")
 
 
 def _print_spec(options: argparse.Namespace) -> int:

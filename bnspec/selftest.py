@@ -5,9 +5,12 @@ A run prints the kill matrix, wrong layer by clause, then who survived, who was 
 
 from __future__ import annotations
 
+import functools
+import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -41,41 +44,60 @@ class Trial:
         return self.report.verdict != wanted
 
 
-def try_layers(layers: Sequence[Layer], profile: str, seed: int, *, fail_fast: bool = False) -> Iterator[Trial]:
-    """Judge layers of the museum. SHOULD clauses decide where a wrong layer breaks nothing else."""
-    for layer in layers:
-        certificate = certify(
-            load_target(layer.target).obj,
-            dialect=layer.dialect,
-            profile=profile,
-            seed=seed,
-            strict=isinstance(layer, Mutant) and all(CLAUSES[clause].level == "SHOULD" for clause in layer.clauses),
-            fail_fast=fail_fast and isinstance(layer, Mutant),
-        )
-        yield Trial(layer, certificate.targets[0])
+def try_layer(layer: Layer, profile: str, seed: int, fail_fast: bool = False) -> Trial:
+    """Judge a layer of the museum. SHOULD clauses decide where a wrong layer breaks nothing else."""
+    certificate = certify(
+        load_target(layer.target).obj,
+        dialect=layer.dialect,
+        profile=profile,
+        seed=seed,
+        strict=isinstance(layer, Mutant) and all(CLAUSES[clause].level == "SHOULD" for clause in layer.clauses),
+        fail_fast=fail_fast and isinstance(layer, Mutant),
+    )
+    return Trial(layer, certificate.targets[0])
+
+
+def try_layers(
+    layers: Sequence[Layer], profile: str, seed: int, *, fail_fast: bool = False, workers: int = 1
+) -> Iterator[Trial]:
+    """Judge layers one after the other, or in so many processes; the trials come in the order of the layers."""
+    judge = functools.partial(try_layer, profile=profile, seed=seed, fail_fast=fail_fast)
+    if workers == 1:
+        yield from map(judge, layers)
+        return
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        try:
+            yield from pool.map(judge, layers)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 class UnknownLayer(ValueError):
     """The museum has no layer of this id; the message names close ones."""
 
 
-def select_layers(names: Collection[str]) -> list[Layer]:
-    """The layers of these ids, or all. Raises UnknownLayer."""
+def select_layers(names: Collection[str], kind: str | None = None) -> list[Layer]:
+    """The layers of these ids, or all, or all of a kind, wrong or right. Raises UnknownLayer."""
     everything: dict[str, Layer] = {m.id: m for m in MUTANTS} | {layer.id: layer for layer in RIGHT_LAYERS}
     for name in names:
         if name not in everything:
             close = get_close_matches(name, everything, n=3)
             hint = f"did you mean {' or '.join(close)}?" if close else "`bnspec selftest` tries all"
             raise UnknownLayer(f"the museum has no layer {name!r}: {hint}")
-    return [everything[name] for name in names] or list(everything.values())
+    kinds = {"wrong": (Mutant,), "right": (RightLayer,), None: (Mutant, RightLayer)}[kind]
+    chosen = [layer for name, layer in everything.items() if isinstance(layer, kinds) and (not names or name in names)]
+    if not chosen:
+        raise UnknownLayer(f"{' and '.join(names)}: no {kind} layer among these; leave --only out")
+    return chosen
 
 
 def run_selftest(
-    layers: Sequence[Layer], profile: str, seed: int, tell: Callable[[str], None], *, fail_fast: bool = False
-) -> bool:
-    """Tell the trials as they come, then the sum. True where no layer was off."""
+    layers: Sequence[Layer], profile: str, seed: int, tell: Callable[[str], None], *,
+    fail_fast: bool = False, workers: int = 1,
+) -> list[Trial]:  # fmt: skip
+    """Tell the trials as they come, then the sum."""
     began, trials, kills = time.perf_counter(), [], Counter[str]()
-    for trial in try_layers(layers, profile, seed, fail_fast=fail_fast):
+    for trial in try_layers(layers, profile, seed, fail_fast=fail_fast, workers=workers):
         trials.append(trial)
         if isinstance(trial.layer, Mutant):
             kills.update(trial.failed)
@@ -84,8 +106,9 @@ def run_selftest(
     right = [trial for trial in trials if isinstance(trial.layer, RightLayer)]
     survivors, alarms = ([t.layer.id for t in group if t.is_off] for group in (wrong, right))
     tell("")
-    for line in render_kills(kills):
-        tell(line)
+    if wrong:
+        for line in render_kills(kills):
+            tell(line)
     tell(f"survivors: {', '.join(survivors) or 'none'}")
     tell(f"false alarms: {', '.join(alarms) or 'none'}")
     tell(
@@ -93,7 +116,7 @@ def run_selftest(
         f" {len(right) - len(alarms)} of {len(right)} right ones conform:"
         f" {profile}, seed {seed}, {time.perf_counter() - began:.0f} s"
     )
-    return not survivors and not alarms
+    return trials
 
 
 def render_trial(trial: Trial) -> str:

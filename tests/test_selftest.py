@@ -1,0 +1,51 @@
+"""`bnspec selftest`: it tells survivors and false alarms, whatever the number of processes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from bnspec import cli, selftest
+from bnspec.mutants.record import Mutant, RightLayer
+from bnspec.selftest import UnknownLayer, select_layers, try_layer
+
+
+def test_the_same_trials_in_any_number_of_processes(capsys: pytest.CaptureFixture[str]) -> None:
+    told = []
+    for workers in ("1", "2"):
+        assert cli.main(["selftest", "tail-dropped", "torch-composed", "-n", workers, "--fail-fast"]) == 0
+        told.append(re.sub(r"[\d.]+ s\b", "", capsys.readouterr().out))
+    assert told[0] == told[1]
+    assert "1 of 1 wrong layers refused, 1 of 1 right ones conform" in told[0]
+
+
+def test_a_survivor_and_a_false_alarm_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right, wrong = select_layers(["torch-composed"])[0], select_layers(["tail-dropped"])[0]
+    mislabelled = [
+        Mutant("survives", "nothing", "a test", "torch module", right.target, ("F1",)),
+        RightLayer("refused", "none", "torch module", wrong.target),
+    ]
+    monkeypatch.setattr(selftest, "select_layers", lambda *_: mislabelled)
+    assert cli.main(["selftest"]) == 1
+    out = capsys.readouterr().out
+    assert "survivors: survives\nfalse alarms: refused\n" in out
+    assert "0 of 1 wrong layers refused, 0 of 1 right ones conform" in out
+
+
+def test_layers_are_chosen_by_name_and_kind() -> None:
+    assert all(isinstance(layer, RightLayer) for layer in select_layers([], "right"))
+    assert {type(layer) for layer in select_layers([])} == {Mutant, RightLayer}
+    with pytest.raises(UnknownLayer, match="did you mean tail-dropped"):
+        select_layers(["tail-droped"])
+    with pytest.raises(UnknownLayer, match="no right layer among these"):
+        select_layers(["tail-dropped"], "right")
+
+
+def test_a_layer_that_breaks_a_should_alone_is_judged_strictly() -> None:
+    (layer,) = select_layers(["refused-after-count"])
+    trial = try_layer(layer, "smoke", 0)
+    assert trial.failed == ("B9",)
+    assert not trial.is_off
