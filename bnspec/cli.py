@@ -100,6 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
     selftest.add_argument("--only", choices=("wrong", "right"), help="try the wrong layers alone, or the right ones")
     selftest.add_argument("--fail-fast", action="store_true", help="leave a wrong layer at its first failure")
     selftest.add_argument("-n", type=int, default=1, metavar="WORKERS", help="run in so many processes (default 1)")
+    selftest.add_argument("--page", metavar="FILE", help="write the outcome as Markdown, too")
     selftest.set_defaults(run=_selftest)
 
     spec = commands.add_parser("spec", help="print the specification, or one clause of it")
@@ -185,19 +186,24 @@ def _rerun(options: argparse.Namespace, request: Request, arguments: dict[str, A
 
 
 def _selftest(options: argparse.Namespace) -> int:
+    from bnspec.certificate.files import check_writable, write_whole
     from bnspec.engine.plan import Request, check_request
     from bnspec.engine.threads import prefer_one_thread
+    from bnspec.mutants.page import render_page
     from bnspec.selftest import run_selftest, select_layers
 
     check_request(Request(profile=options.profile))
     _check_workers(options.n)
     layers = select_layers(options.layers, options.only)
+    check_writable("--page", options.page)
     prefer_one_thread()
 
     def tell(line: str) -> None:
         print(line, flush=True)
 
     trials = run_selftest(layers, options.profile, options.seed, tell, fail_fast=options.fail_fast, workers=options.n)
+    if options.page:
+        write_whole("--page", options.page, render_page(trials, options.profile, options.seed))
     return int(any(trial.is_off for trial in trials))
 
 

@@ -1,24 +1,51 @@
-"""The quantities of one training pass under the names of the specification, for the formulas of mistakes."""
+"""The quantities of one observed pass under the names of the specification, for the formulas of mistakes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
+from bnspec.cases.batches import Batch
 from bnspec.cases.layouts import channel_major
-from bnspec.spec.equations import stored_variance, weight_of_new_batch
+from bnspec.layers.protocol import State
+from bnspec.spec.bounds import GradientError
+from bnspec.spec.equations import Cotangents, Moments, stored_variance, take_moments, weight_of_new_batch
 from bnspec.spec.precision import Arithmetic, Number
 
-from .experiments.training import TrainingRecord
+from .acting import Played, Stage
+from .expected import ExpectedBuffers, ExpectedPass
+
+
+class ObservedPass(Protocol):
+    """One pass, in training or evaluation, from a known state, beside what is exact."""
+
+    @property
+    def stage(self) -> Stage: ...
+    @property
+    def batch(self) -> Batch: ...
+    @property
+    def start(self) -> State: ...
+    @property
+    def played(self) -> Played: ...
+    @property
+    def expected(self) -> ExpectedPass: ...
+    @property
+    def expected_gradients(self) -> tuple[Cotangents, GradientError]: ...
+    @property
+    def expected_buffers(self) -> ExpectedBuffers: ...
 
 
 @dataclass(frozen=True)
 class Exact:
-    """What formulas of mistakes are made of: exact quantities of one training pass, in the specification's notation."""
+    """What formulas of mistakes are made of: exact quantities of one pass, in the specification's notation.
 
-    record: TrainingRecord
+    `v`, `d`, `xh` and `r` are of the statistics that must normalise, `mu`, `s2` and `stored` of the batch.
+    """
+
+    record: ObservedPass
 
     @property
     def arithmetic(self) -> Arithmetic:
@@ -50,9 +77,14 @@ class Exact:
     def eps(self) -> Number:
         return self.number(self.record.expected.eps)
 
+    @cached_property
+    def moments(self) -> Moments:
+        """Mean and biased variance of the batch, whatever must normalise it."""
+        return take_moments(self.x)
+
     @property
     def mu(self) -> Number:
-        return self.record.expected.forward.mean
+        return self.moments.mean
 
     @property
     def v(self) -> Number:
@@ -60,15 +92,11 @@ class Exact:
 
     @property
     def s2(self) -> Number:
-        moments = self.record.expected.moments
-        assert moments is not None
-        return moments.var
+        return self.moments.var
 
     @property
     def stored(self) -> Number:
-        moments = self.record.expected.moments
-        assert moments is not None
-        return stored_variance(moments, self.record.stage.terms.dialect)
+        return stored_variance(self.moments, self.record.stage.terms.dialect)
 
     @property
     def r(self) -> Number:
@@ -126,6 +154,10 @@ class Exact:
         """gamma xh + beta."""
         return xh * self.gamma[:, None] + self.beta[:, None]
 
+    def by_batch(self) -> Number:
+        """y where the statistics of the batch normalise."""
+        return self.scale((self.x - self.mu[:, None]) / self.sqrt(self.s2 + self.eps)[:, None])
+
     def by(self, variance_root: Number) -> Number:
         """y where the deviation is divided by `variance_root`."""
         return self.scale(self.d / variance_root[:, None])
@@ -138,3 +170,23 @@ class Exact:
             self.g - self.g.sum(axis=1)[:, None] * mean / self.m - xh * ((self.g * xh).sum(axis=1) / k)[:, None] * var
         )
         return inner * rstd[:, None]
+
+    def dx_by_batch(self) -> Number:
+        """dx of a training pass, whatever the pass was."""
+        r = 1 / self.sqrt(self.s2 + self.eps)
+        xh = (self.x - self.mu[:, None]) * r[:, None]
+        return self.dx(rstd=r, xh=xh) * self.gamma[:, None]
+
+    def by_all_channels(self) -> Number:
+        """y where all channels share mean and variance, as in layer norm over the batch."""
+        mean = self.mu.sum() / len(self.mu)
+        var = ((self.x - mean) ** 2).sum() / self.x.size
+        return self.scale((self.x - mean) / self.sqrt(self.number(var) + self.eps))
+
+    def by_examples(self) -> Number:
+        """y where each example has its own mean and variance, as in instance norm."""
+        x = self.x.reshape(len(self.x), self.examples, -1)
+        length = x.shape[-1]
+        d = x - (x.sum(axis=2) / length)[:, :, None]
+        root = self.sqrt((d * d).sum(axis=2) / length + self.eps)
+        return self.scale((d / root[:, :, None]).reshape(self.x.shape))

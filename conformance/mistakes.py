@@ -1,26 +1,17 @@
-"""Known mistakes, as formulas: what a wrong layer would have answered. A failure that matches one says so."""
+"""Known mistakes, as formulas: what a wrong layer would have answered, by mode and quantity."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from bnspec.cases.layouts import channel_major
 from bnspec.spec.equations import blend
 from bnspec.spec.precision import Number
 
-from .compare import compare
 from .exact import Exact
-from .experiments.training import TrainingRecord
 
-Array = NDArray[Any]
-Floats = NDArray[np.float64]
 Formula = Callable[[Exact], Number]
 
-MISTAKES: dict[str, dict[str, Formula]] = {
+IN_TRAINING: dict[str, dict[str, Formula]] = {
     "running_var": {
         "the biased variance were stored: it is the wanted one times (m-1)/m": lambda e: blend(e.rv, e.s2, e.a),
         "the unbiased variance were stored": lambda e: blend(e.rv, e.s2 * e.m / (e.m - 1), e.a),
@@ -31,6 +22,12 @@ MISTAKES: dict[str, dict[str, Formula]] = {
         "the root of the sum of variance and eps were stored": lambda e: blend(e.rv, e.sqrt(e.stored + e.eps), e.a),
         "momentum weighed the other statistic": lambda e: blend(e.stored, e.rv, e.a),
         "it were never updated": lambda e: e.rv,
+        "the mean of squares were stored": lambda e: blend(e.rv, e.second_moment, e.a),
+        "momentum were squared": lambda e: blend(e.rv, e.stored, e.a * e.a),
+        "momentum were 0.01, whatever was given": lambda e: blend(e.rv, e.stored, e.number(0.01)),
+        "momentum were 0.9, whatever was given": lambda e: blend(e.rv, e.stored, e.number(0.9)),
+        "it were the other buffer": lambda e: blend(e.rm, e.mu, e.a),
+        "the correction m/(m-1) were applied twice": lambda e: blend(e.rv, e.stored * e.m / (e.m - 1), e.a),
         "it were updated twice": lambda e: blend(blend(e.rv, e.stored, e.a), e.stored, e.a),
         "the batch replaced it, whatever momentum is": lambda e: e.stored,
         "momentum were 0.1, whatever was given": lambda e: blend(e.rv, e.stored, e.number(0.1)),
@@ -39,6 +36,11 @@ MISTAKES: dict[str, dict[str, Formula]] = {
     "running_mean": {
         "momentum weighed the other statistic": lambda e: blend(e.mu, e.rm, e.a),
         "it were never updated": lambda e: e.rm,
+        "momentum were squared": lambda e: blend(e.rm, e.mu, e.a * e.a),
+        "momentum were 0.01, whatever was given": lambda e: blend(e.rm, e.mu, e.number(0.01)),
+        "momentum were 0.9, whatever was given": lambda e: blend(e.rm, e.mu, e.number(0.9)),
+        "it were the other buffer": lambda e: blend(e.rv, e.stored, e.a),
+        "the mean had the other sign": lambda e: blend(e.rm, -e.mu, e.a),
         "it were updated twice": lambda e: blend(blend(e.rm, e.mu, e.a), e.mu, e.a),
         "the batch replaced it, whatever momentum is": lambda e: e.mu,
         "momentum were 0.1, whatever was given": lambda e: blend(e.rm, e.mu, e.number(0.1)),
@@ -63,6 +65,13 @@ MISTAKES: dict[str, dict[str, Formula]] = {
             (e.x - e.rm[:, None]) / e.sqrt(e.rv + e.eps)[:, None]
         ),
         "the mean were not taken off before squaring": lambda e: e.by(e.sqrt(e.second_moment + e.eps)),
+        "the mean were not taken off": lambda e: e.scale(e.x * e.r[:, None]),
+        "beta were taken off": lambda e: e.xh * e.gamma[:, None] - e.beta[:, None],
+        "gamma and beta were left out": lambda e: e.xh,
+        "it were the input": lambda e: e.x,
+        "it were nothing": lambda e: e.x * 0,
+        "mean and variance were of all channels together": lambda e: e.by_all_channels(),
+        "mean and variance were of each example alone": lambda e: e.by_examples(),
     },
     "dx": {
         "gamma were left out": lambda e: e.dx(),
@@ -75,6 +84,15 @@ MISTAKES: dict[str, dict[str, Formula]] = {
         "sums stood for means": lambda e: e.dx(mean=e.m, var=e.m) * e.gamma[:, None],
         "rstd were squared": lambda e: e.dx() * (e.gamma * e.r)[:, None],
         "the absolute value of gamma were taken": lambda e: e.dx() * abs(e.gamma)[:, None],
+        "rstd were left out": lambda e: e.dx() * (e.gamma / e.r)[:, None],
+        "the divisor of the variance were m - 1": lambda e: e.dx(var=e.m / (e.m - 1)) * e.gamma[:, None],
+        "gamma were applied twice": lambda e: e.dx() * (e.gamma * e.gamma)[:, None],
+        "the running statistics had normalised": lambda e: e.g * (e.gamma / e.sqrt(e.rv + e.eps))[:, None],
+        "it had the other sign": lambda e: -e.dx() * e.gamma[:, None],
+        "it were doubled": lambda e: e.dx() * e.gamma[:, None] * 2,
+        "it were halved": lambda e: e.dx() * e.gamma[:, None] / 2,
+        "it were nothing": lambda e: e.x * 0,
+        "it were dy": lambda e: e.g,
     },
     "dgamma": {
         "x stood for xhat": lambda e: (e.g * e.x).sum(axis=1),
@@ -83,8 +101,18 @@ MISTAKES: dict[str, dict[str, Formula]] = {
         "it were a mean instead of a sum": lambda e: (e.g * e.xh).sum(axis=1) / e.m,
         "it were multiplied by gamma": lambda e: (e.g * e.xh).sum(axis=1) * e.gamma,
         "eps were left out": lambda e: (e.g * e.d).sum(axis=1) / e.sqrt(e.v),
+        "it were doubled": lambda e: (e.g * e.xh).sum(axis=1) * 2,
+        "it were nothing": lambda e: e.gamma * 0,
+        "it had the other sign": lambda e: -(e.g * e.xh).sum(axis=1),
+        "the running statistics had normalised": lambda e: (
+            (e.g * (e.x - e.rm[:, None])).sum(axis=1) / e.sqrt(e.rv + e.eps)
+        ),
     },
     "dbeta": {
+        "it were doubled": lambda e: e.g.sum(axis=1) * 2,
+        "it were nothing": lambda e: e.gamma * 0,
+        "it were the sum of dx": lambda e: (e.dx() * e.gamma[:, None]).sum(axis=1),
+        "it had the other sign": lambda e: -e.g.sum(axis=1),
         "it were a mean instead of a sum": lambda e: e.g.sum(axis=1) / e.m,
         "it were multiplied by gamma": lambda e: e.g.sum(axis=1) * e.gamma,
     },
@@ -92,49 +120,46 @@ MISTAKES: dict[str, dict[str, Formula]] = {
 """By quantity: how the sentence that begins "it looks as if" goes on, and the formula that it stands for."""
 
 
-def recognise(record: TrainingRecord, quantity: str) -> str | None:
-    """What the observation of a quantity that is wrong looks like, or None.
-
-    A mistake is named only where its answer agrees with the observed one within the bound and differs from the right
-    one by more than ten bounds.
-    """
-    if record.expected.moments is None:
-        return None  # the formulas are those of a training pass on the batch's own statistics
-    exact = Exact(record)
-    arithmetic = record.stage.terms.arithmetic
-    seen = _observe(record, quantity)
-    if seen is None:
-        return None
-    observed, right, bound = seen
-    if observed.shape != bound.shape:
-        return None
-    with np.errstate(all="ignore"):
-        for says, formula in MISTAKES[quantity].items():
-            made = formula(exact)
-            apart = compare(quantity, arithmetic.float64(made), right, bound, arithmetic)
-            if apart.ratio is None or not apart.ratio > 10:
-                continue
-            if not compare(quantity, observed, made, 2 * bound, arithmetic).failed:
-                return f"it looks as if {says}"
-    return None
+def _from_training(quantity: str, *sentences: str) -> dict[str, Formula]:
+    """Formulas that stand for the same in evaluation, where v, d and xh are by the running statistics."""
+    return {sentence: IN_TRAINING[quantity][sentence] for sentence in sentences}
 
 
-def _observe(record: TrainingRecord, quantity: str) -> tuple[Array, Number, Floats] | None:
-    """What was observed of a quantity, its exact value and its bound; None where nothing was."""
-    expected = record.expected
-    if quantity == "y":
-        return channel_major(record.played.y.get()), expected.forward.y, expected.e_y
-    if quantity in ("running_mean", "running_var"):
-        buffers, state = record.expected_buffers, record.played.after_forward.get()
-        buffer = getattr(state, quantity)
-        if buffer is None:
-            return None
-        pairs = {"running_mean": (buffers.mean, buffers.e_mean), "running_var": (buffers.var, buffers.e_var)}
-        return buffer.reshape(-1), *pairs[quantity]
-    gradients = record.played.gradients.get()
-    exact, bound = record.expected_gradients
-    name = {"dx": "x", "dgamma": "gamma", "dbeta": "beta"}[quantity]
-    got = getattr(gradients, name)
-    if got is None:
-        return None
-    return channel_major(got) if name == "x" else got.reshape(-1), getattr(exact, name), getattr(bound, name)
+IN_EVALUATION: dict[str, dict[str, Formula]] = {
+    "y": {
+        "the batch's own statistics normalised": lambda e: e.by_batch(),
+        "running_var were multiplied by m/(m-1)": lambda e: e.by(e.sqrt(e.v * e.m / (e.m - 1) + e.eps)),
+        "running_var were multiplied by (m-1)/m": lambda e: e.by(e.sqrt(e.v * (e.m - 1) / e.m + e.eps)),
+        "the mean were not taken off": lambda e: e.scale(e.x * e.r[:, None]),
+    }
+    | _from_training(
+        "y", "eps were added outside the root", "eps were left out", "eps were added twice", "eps were squared",
+        "eps were 1e-5, whatever was given", "the root were forgotten",
+        "the larger of variance and eps stood for their sum", "gamma were left out", "beta were left out",
+        "beta were added before the scale", "the scale were 1 + gamma", "the scale were the absolute value of gamma",
+    ),
+    "dx": {
+        "gamma were left out": lambda e: e.g * e.r[:, None],
+        "rstd were left out": lambda e: e.g * e.gamma[:, None],
+        "rstd were squared": lambda e: e.g * (e.gamma * e.r * e.r)[:, None],
+        "mean and variance were those of the batch, and depended on x": lambda e: e.dx_by_batch(),
+        "the deviation of the batch divided": lambda e: e.g * (e.gamma / e.sqrt(e.s2 + e.eps))[:, None],
+        "the running statistics depended on x": lambda e: e.dx() * e.gamma[:, None],
+        "eps were left out": lambda e: e.g * (e.gamma / e.sqrt(e.v))[:, None],
+        "it were nothing": lambda e: e.g * 0,
+    },
+    "dgamma": {
+        "the batch's own statistics normalised": lambda e: (
+            e.g * (e.x - e.mu[:, None])).sum(axis=1) / e.sqrt(e.s2 + e.eps),
+        "it were nothing": lambda e: e.gamma * 0,
+    }
+    | _from_training(
+        "dgamma", "x stood for xhat", "the deviation, without rstd, stood for xhat", "y stood for xhat",
+        "it were a mean instead of a sum", "it were multiplied by gamma", "eps were left out",
+    ),
+    "dbeta": {"it were nothing": lambda e: e.gamma * 0}
+    | _from_training("dbeta", "it were a mean instead of a sum", "it were multiplied by gamma"),
+    "running_mean": {},
+    "running_var": {},
+}  # fmt: skip
+"""The same of an evaluation."""

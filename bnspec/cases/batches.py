@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnspec.cases.case import Case
-from bnspec.cases.fills import FILLS, cast, fill_parameters, fill_upstream, fit
+from bnspec.cases.fills import FILLS, cast, fill_parameters, fill_upstream, fit, fit_upstream
 from bnspec.cases.layouts import SAME_IN_ALL_CHANNELS, from_channel_major, lay_out
 from bnspec.layers.protocol import State, as_dtype
 
@@ -43,6 +43,8 @@ def make_batch(case: Case, stream: str = "batch", *, shape: tuple[int, ...] | No
         x = np.repeat(x[:1], channels, axis=0)
     x = cast(x, dtype)
     dy = fill_upstream(random, case.upstream, x.astype(np.float64))
+    if case.precision.is_low:
+        dy = fit_upstream(dy, case.precision)
     if case.upstream_layout == SAME_IN_ALL_CHANNELS:
         dy = np.repeat(dy[:1], channels, axis=0)
     dy = cast(dy, dtype)

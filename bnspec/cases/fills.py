@@ -129,6 +129,12 @@ def fit(x: Floats, precision: Precision) -> Floats:
     return np.asarray(x / 2.0 ** np.ceil(np.log2(over)))
 
 
+def fit_upstream(dy: Floats, precision: Precision) -> Floats:
+    """dy, scaled by a power of two where its sum would come near the end of a narrow range."""
+    over = np.abs(dy).sum(axis=1).max() * 64 / precision.storage.largest
+    return dy if over <= 1 else np.asarray(dy / 2.0 ** np.ceil(np.log2(over)))
+
+
 SCALES = {"tiny": 2.0**-30, "huge": 2.0**16}
 """By what the upstream gradients of these kinds are multiplied."""
 

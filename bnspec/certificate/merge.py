@@ -65,7 +65,7 @@ def report_clause(clause: Clause, cells: Sequence[Cell], absent: Sequence[Cell])
         why = f"only {few.informative} informative cases of {few.executed} in {few.dtype} on {few.device}"
     return ClauseReport(
         clause.id, clause.level, clause.status, outcome, executed, informative, worst, None, why, case,
-        (*cells, *absent),
+        cells=(*cells, *absent),
     )  # fmt: skip
 
 

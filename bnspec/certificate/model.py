@@ -30,7 +30,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class ClauseReport:
-    """One clause over all cells. `why` says in words what went wrong, or why nothing was judged."""
+    """One clause over all cells. `why` says in words what went wrong, or why nothing was judged; `looks` like what."""
 
     id: str
     level: str
@@ -42,6 +42,7 @@ class ClauseReport:
     value: str | None
     why: str | None
     case: str | None
+    looks: str | None = None
     cells: tuple[Cell, ...] = ()
 
 

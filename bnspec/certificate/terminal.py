@@ -88,6 +88,7 @@ def render_failure(clause: ClauseReport, report: TargetReport) -> Iterator[str]:
     yield f"  {clause.level} {clause.id} FAILS: {row.title}"
     yield from _wrap(row.statement, "      ")
     yield from _wrap(clause.why or "", "    ")
+    yield from _wrap(clause.looks or "", "    ")
     if clause.worst_ratio is not None:
         off = describe_ratio(clause.worst_ratio)
         yield f"    off by {off}" + ("" if off == "no bound" else " bounds at worst") + f"; {clause.executed} cases ran"

@@ -22,7 +22,7 @@ QUANTITIES = ("running_var", "running_mean", "dgamma", "dbeta", "dx", "y")
 
 @dataclass(frozen=True)
 class Explanation:
-    """`dialect` holds at most one sentence; `mistakes` one clause-by-clause."""
+    """`dialect` holds at most one sentence; `mistakes` and `conditions` one clause by clause."""
 
     dialect: tuple[str, ...] = ()
     mistakes: dict[str, str] = field(default_factory=dict)
@@ -84,17 +84,13 @@ def _agrees(subject: Subject, finding: Finding) -> bool:
 
 
 def _find_mistake(subject: Subject, finding: Finding) -> str | None:
-    """The known mistake behind a finding, looked for in a telling training pass, then in the finding's own case."""
-    quantity = next((q for q in QUANTITIES if finding.quantity.startswith(q)), None)
-    if quantity is None:
-        return None
-    mistakes = import_module("bnspec.conformance.mistakes")
-    training = import_module("bnspec.conformance.experiments.training")
-    acting = import_module("bnspec.conformance.acting")
-    for case in _telling_cases(subject, finding):
+    """The known mistake behind a finding, looked for in a telling pass, then in one of the finding's own shape."""
+    quantity = name_quantity(finding)
+    recogniser, acting = (import_module(f"bnspec.conformance.{name}") for name in ("recognise", "acting"))
+    for case in _telling_cases(subject, parse_address(finding.case), finding.clause):
         try:
-            record = training.act_training(acting.Stage(subject, case, finding.device))
-            words: str | None = mistakes.recognise(record, quantity)
+            record = recogniser.observe(acting.Stage(subject, case, finding.device))
+            words: str | None = recogniser.recognise(record, quantity)
         except SubjectError:
             continue
         if words is not None:
@@ -102,14 +98,24 @@ def _find_mistake(subject: Subject, finding: Finding) -> str | None:
     return None
 
 
-def _telling_cases(subject: Subject, finding: Finding) -> list[Case]:
-    own = parse_address(finding.case)
+def name_quantity(finding: Finding) -> str:
+    """The quantity of one pass that a finding is about; where it is about none, the one that its family is about."""
+    own = next((q for q in QUANTITIES if finding.quantity.startswith(q)), None)
+    return own or {"R": "running_var", "G": "dx"}.get(CLAUSES[finding.clause].family, "y")
+
+
+def _telling_cases(subject: Subject, own: Case, clause: str) -> list[Case]:
+    """A pass of an ordinary batch, and one of the finding's own; evaluations where the clause is about these."""
     rank = max(subject.promises.ranks)
     channels = subject.promises.channels or 3
     shape = (5, channels, *[2, 4, 3][: rank - 2])
     telling = Case("training", own.dtype, shape, own.eps, own.momentum, seed=1)
     if subject.promises.eps is None:
         telling = replace(telling, eps=0.1)
-    if subject.frees_momentum:
+    if subject.frees_momentum and own.momentum is not None:
         telling = replace(telling, momentum=0.3)
-    return [telling, own] if own.experiment == "training" else [telling]
+    cases = [telling, replace(own, experiment="training", training=True, steps=1)]
+    if subject.offers("evaluation", "running_statistics"):
+        evaluations = [replace(case, experiment="evaluation") for case in cases]
+        cases = evaluations + cases if CLAUSES[clause].family == "E" or not own.training else cases + evaluations
+    return cases

@@ -18,6 +18,7 @@ from bnspec.certificate.merge import (
 )
 from bnspec.certificate.model import Cell, ClauseReport, Outcome, TargetReport
 from bnspec.engine.blocks import Block, BlockResult, run_block
+from bnspec.engine.contrast import is_worth_telling, tell_conditions
 from bnspec.engine.explain import Explanation, explain
 from bnspec.engine.judging import Finding, experiments
 from bnspec.engine.plan import Plan, Request, is_judged, make_plan
@@ -27,6 +28,8 @@ from bnspec.spec.clauses import CLAUSES, SPEC_VERSION
 
 Runner = Callable[[Subject, Plan, list[Block]], Iterable[BlockResult]]
 T = TypeVar("T")
+CONTRASTED = 4
+"""Most clauses whose finding is judged again under plainer conditions."""
 SHRUNK = 12
 """Most clauses whose finding is shrunk; a layer that fails more fails them for few reasons. Only those that decide the
 verdict are: a missed SHOULD keeps its first case, except where `strict` makes it decide."""
@@ -76,15 +79,18 @@ def assemble(
     stopped = request.fail_fast and _has_failed(results, request)
     findings = first_findings(results)
     explanation = guard(lambda: explain(subject, {c: finding for c, (_, finding) in findings.items()}), Explanation())
+    conditions: dict[str, str] = {}
     if not request.fail_fast:
         findings = guard(lambda: _shrink_findings(subject, plan.seed, findings, request.strict), findings)
+        conditions = guard(lambda: _find_conditions(subject, findings, request.strict), conditions)
     reports = []
     for clause in CLAUSES.values():
         if clause.id in plan.clauses:
             cells, absent = _judge_cells(clause.id, plan, results, complete=not stopped)
             report = report_clause(clause, cells, absent)
             if clause.id in findings:
-                report = _add_finding(report, findings[clause.id][1], explanation)
+                looks = [words for words in (explanation.mistakes.get(clause.id), conditions.get(clause.id)) if words]
+                report = _add_finding(report, findings[clause.id][1], looks)
         else:
             report = report_unjudged(clause, *say_why_unjudged(clause.id, subject, request, plan.dtypes))
         reports.append(report)
@@ -126,13 +132,18 @@ def _judge_cells(
     return cells, absent
 
 
-def _add_finding(report: ClauseReport, finding: Finding, explanation: Explanation) -> ClauseReport:
+def _find_conditions(subject: Subject, findings: dict[str, tuple[Block, Finding]], strict: bool) -> dict[str, str]:
+    """Under which conditions the first of the deciding failures vanish, by clause."""
+    worth = [c for c in findings if decides(c, CLAUSES[c].level, strict) and is_worth_telling(c)]
+    told = {clause: tell_conditions(subject, findings[clause][1]) for clause in worth[:CONTRASTED]}
+    return {clause: words for clause, words in told.items() if words}
+
+
+def _add_finding(report: ClauseReport, finding: Finding, looks: list[str]) -> ClauseReport:
     """The report with the words of its finding, and the address of the smallest case."""
     where = f" at {finding.where}" if finding.where else ""
     why = f"{finding.quantity}: got {finding.got}, wanted {finding.wanted}{where}"
-    if finding.clause in explanation.mistakes:
-        why += f"; {explanation.mistakes[finding.clause]}"
-    return replace(report, why=why, case=f"{finding.device}/{finding.case}")
+    return replace(report, why=why, looks="; ".join(looks) or None, case=f"{finding.device}/{finding.case}")
 
 
 def say_why_unjudged(clause: str, subject: Subject, request: Request, dtypes: tuple[str, ...]) -> tuple[Outcome, str]:

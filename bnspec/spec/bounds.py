@@ -187,6 +187,9 @@ def bound_output(v: Magnitudes, y: Floats, e: StatisticsError, r: Rounding) -> F
     u, w = r.forward.unit_roundoff, r.least(r.forward)
     bound = gamma * (_from_statistics(v, e) + accumulate(5, u) * top * _folded(v, e))
     bound = bound + accumulate(3, u) * beta + 4 * w * (1 + gamma * top)
+    # x alpha and xhat, before the rest comes to it, may be held in the format that y is computed in.
+    held = np.maximum(gamma, 1.0) * top * _folded(v, e) + beta
+    bound = np.where(held < r.forward.largest / 2, bound, np.inf)
     relative, _ = r.extra(r.kept)
     if relative:
         bound = bound + relative * (gamma * top * (np.abs(v.deviation) + 2 * (np.abs(v.mean) + e.mean)[:, None]) + beta)
@@ -228,13 +231,23 @@ def bound_gradients(
     # Terms like r^3 x^2 dy stand in a composed graph: no claim on a gradient where they may overflow.
     widest = np.maximum(np.abs(v.x).max(axis=1) + mu, 1.0)
     cubed = np.maximum(top, 1.0) ** 3 * np.maximum(total, 1.0) * widest**2 * np.maximum(np.abs(v.gamma), 1.0)
-    # A backward that rounds value by value may hold g (x - mean), and its sum, in that format.
-    safe = (cubed < r.forward.largest / 8) & (weighted + mu * total < r.backward.largest / 8)
+    # A backward that rounds value by value may hold these in that format: sums of g and g (x - mean), and dx / gamma.
+    unscaled = top * _add_up_dx(v, g, dbeta, dgamma, k).max(axis=1)
+    held = np.maximum(np.maximum(weighted + mu * total, total), unscaled)
+    safe = (cubed < r.forward.largest / 8) & (held < r.backward.largest / 8)
     return GradientError(
         store(np.where(safe[:, None], e_x, np.inf), dx, r, r.output),
         store(np.where(safe, e_gamma, np.inf), dgamma, r, r.parameters),
         store(e_beta, dbeta, r, r.parameters),
     )
+
+
+def _add_up_dx(v: Magnitudes, g: Floats, dbeta: Floats, dgamma: Floats, k: int | None) -> Floats:
+    """T, the sizes of the terms of dx / (gamma rstd): |dy| + |dbeta|/m + |xhat dgamma|/K in training."""
+    if k is None:
+        return g
+    xhat = np.abs(v.deviation) * v.rstd[:, None]
+    return np.asarray(g + (np.abs(dbeta) / g.shape[1])[:, None] + xhat * (np.abs(dgamma) / k)[:, None])
 
 
 def _bound_dx_evaluation(v: Magnitudes, g: Floats, e: StatisticsError, r: Rounding) -> Floats:
@@ -254,7 +267,7 @@ def _bound_dx(
     r: Rounding,
     k: int,
 ) -> Floats:
-    """T = |dy| + |dbeta|/m + |xhat dgamma|/K carries the rounding, not |dx|: at m = 2 dx is almost all cancellation."""
+    """The terms of dx carry the rounding, not |dx|: at m = 2 dx is almost all cancellation."""
     m, u, w = dy.shape[1], r.u, r.least(r.backward)
     stepwise, each = r.extra(r.backward)[0], r.backward.unit_roundoff
     gamma, top = np.abs(v.gamma)[:, None], e.rstd_max[:, None]
@@ -262,7 +275,7 @@ def _bound_dx(
     h, e_h = (np.abs(dgamma) / k)[:, None], (e_gamma / k)[:, None]
     e_mean_g = (accumulate(m + 2, u) * g.sum(axis=1) / m + 2 * stepwise * np.abs(dbeta) / m)[:, None]
     e_xhat = _from_statistics(v, e) + accumulate(8, each) * top * _folded(v, e)
-    terms = g + (np.abs(dbeta) / m)[:, None] + xhat * h
+    terms = _add_up_dx(v, g, dbeta, dgamma, k)
     # The last term: sum(x - computed mean) is not exactly zero, and a composed graph differentiates through it.
     inner = e_mean_g + xhat * e_h + h * e_xhat + e_xhat * e_h + (accumulate(m + 4, u) + 4 * stepwise) * h * (m / k)
     scale = gamma * v.rstd[:, None]

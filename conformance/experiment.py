@@ -1,0 +1,48 @@
+"""What an experiment is: an act, its judges, and how many cases of which kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bnspec.cases.case import Case
+from bnspec.spec.formats import PRECISIONS
+
+from .acting import Stage
+from .compare import Judgement
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An act and the judges of its record, by clause; `needs` are the abilities without which it cannot be acted.
+
+    `cases` is the number of drawn cases in a block, `longest` the most values a channel holds, and `literal` the cases
+    chosen by hand that come first in block 0; with `cases` 0 it enumerates, one case a rank. `low_cases` and
+    `low_literal` stand for them in low precision, where an experiment without any is not acted. `first` is the first
+    block that acts it.
+    """
+
+    name: str
+    act: Callable[[Stage], Any]
+    judges: Mapping[str, Callable[[Any], Judgement]]
+    needs: tuple[str, ...] = ()
+    cases: int = 18
+    longest: int = 1100
+    literal: tuple[Case, ...] = ()
+    low_cases: int = 0
+    low_literal: tuple[Case, ...] = ()
+    first: int = 0
+
+    def acts_in(self, dtype: str) -> bool:
+        """Is the experiment acted in this precision?"""
+        return self.low_cases > 0 or not PRECISIONS[dtype].is_low
+
+    def literals(self, dtype: str) -> tuple[Case, ...]:
+        """The cases chosen by hand, in a precision."""
+        return self.low_literal if PRECISIONS[dtype].is_low else self.literal
+
+    def draws(self, dtype: str, block: int) -> int:
+        """The number of cases drawn in a block, in a precision; half as many where literal ones come first."""
+        cases = self.low_cases if PRECISIONS[dtype].is_low else self.cases
+        return cases if block or not self.literals(dtype) else -(-cases // 2)

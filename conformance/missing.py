@@ -1,0 +1,98 @@
+"""Which values a wrong sum has missed, and in which places alone a wrong array is off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnspec.spec.precision import Arithmetic, Number
+
+from .exact import Exact
+
+Floats = NDArray[np.float64]
+MOST = 260
+"""Most values at the end, or at the start, that are tried as missing."""
+
+
+def tell_missing(exact: Exact, quantity: str, observed: Floats, right: Floats, bound: Floats) -> str | None:
+    """The values of each channel without which the sums behind a quantity come out as observed; None where none do.
+
+    All arrays are float64, as words are at stake and no verdict.
+    """
+    arithmetic = exact.arithmetic
+    x, g, xh = (_as_float64(arithmetic, each) for each in (exact.x, exact.g, exact.xh))
+    near = 2 * bound + 1e-12 * np.abs(right)
+    for kept, says in _parts(exact):
+        for made in _with_part(exact, quantity, x, g, xh, kept):
+            apart = np.abs(made - right)
+            if np.isfinite(made).all() and (apart > 10 * near).any() and (np.abs(observed - made) <= near).all():
+                return f"it looks as if {says} of {exact.m} values of each channel were missing"
+    return None
+
+
+def _parts(exact: Exact) -> Iterator[tuple[NDArray[np.bool_], str]]:
+    """Parts of a channel that loops leave out: the end, the start, the end of each row, examples."""
+    m, n = exact.m, exact.examples
+    places = np.arange(m)
+    for k in range(1, min(m - 1, MOST)):
+        yield places < m - k, f"the last {k}"
+    length = m // n
+    for k in range(1, min(length, 20)):
+        yield places % length < length - k, f"the last {k} of each example's {length}, in all {k * n}"
+    for k in range(1, min(m - 1, 20)):
+        yield places >= k, f"the first {k}"
+    yield places % 2 == 0, "every other one"
+
+
+def _with_part(
+    exact: Exact, quantity: str, x: Floats, g: Floats, xh: Floats, kept: NDArray[np.bool_]
+) -> Iterator[Floats]:
+    """The quantity with the sums taken over a part, divided by the number of values in it, or by all."""
+    a = exact.arithmetic
+    if quantity == "dbeta":
+        yield g[:, kept].sum(axis=1)
+    elif quantity == "dgamma":
+        yield (g * xh)[:, kept].sum(axis=1)
+    else:
+        gamma, beta, rm, rv, weight = (
+            _as_float64(a, v) for v in (exact.gamma, exact.beta, exact.rm, exact.rv, exact.a)
+        )
+        for count in (kept.sum(), exact.m):
+            mu = x[:, kept].sum(axis=1) / count
+            var = ((x - mu[:, None]) ** 2)[:, kept].sum(axis=1) / count
+            if quantity == "running_mean":
+                yield rm * (1 - weight) + mu * weight
+            elif quantity == "running_var":
+                yield rv * (1 - weight) + var * count / max(count - 1, 1) * weight
+                yield rv * (1 - weight) + var * weight
+            elif quantity == "y":
+                scale = gamma / np.sqrt(var + float(_as_float64(a, exact.eps)))
+                yield (x - mu[:, None]) * scale[:, None] + beta[:, None]
+
+
+def _as_float64(arithmetic: Arithmetic, value: Number) -> Floats:
+    return np.asarray(arithmetic.float64(value))
+
+
+def tell_places(wrong: NDArray[np.bool_]) -> str | None:
+    """In which channels, or which values of each, alone an array is off; `wrong` is (C,) or (C, m)."""
+    channels: NDArray[np.bool_] = np.asarray(wrong.reshape(len(wrong), -1).any(axis=1))
+    if not channels.all():
+        places = np.flatnonzero(channels)
+        if len(places) == 1:
+            return f"only channel {places[0]} of {len(channels)} is off"
+        if places[-1] == len(channels) - 1 and len(places) == len(channels) - places[0]:
+            return f"only the channels from {places[0]} on, of {len(channels)}, are off"
+        if len(places) == places[-1] + 1:
+            return f"only the channels up to {places[-1]}, of {len(channels)}, are off"
+        return f"only {len(places)} of {len(channels)} channels are off: {', '.join(map(str, places[:5]))}"
+    if wrong.ndim < 2:
+        return None
+    values = np.flatnonzero(wrong.any(axis=0))
+    if len(values) <= wrong.shape[1] / 2:
+        if values[-1] == wrong.shape[1] - 1 and len(values) == wrong.shape[1] - values[0]:
+            return f"only the last {len(values)} of {wrong.shape[1]} values of each channel are off"
+        return f"only {len(values)} of {wrong.shape[1]} values of each channel are off, the first at {values[0]}"
+    return None

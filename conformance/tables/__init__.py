@@ -1,0 +1,1 @@
+"""The rows of the table of experiments, by what they act out."""

@@ -1,0 +1,107 @@
+"""Histories: several passes of one layer, and what lives longer than a pass."""
+
+from __future__ import annotations
+
+from bnspec.cases.case import Case
+
+from ..experiment import Experiment
+from ..experiments.history import act_history
+from ..experiments.life_cycle import act_life_cycle
+from ..experiments.memory import act_memory
+from ..experiments.reentrance import act_reentrance, act_switch
+from ..judges import forward, gradients, reentrance, running, state
+from ..literals import small, two_a_rank
+
+HISTORIES = (
+    Experiment(
+        "history",
+        act_history,
+        {
+            "F1": forward.judge_f1_in_history,
+            "G1": gradients.judge_g1_in_history,
+            "R3": running.judge_history,
+            "R7": running.judge_history,
+        },
+        needs=("running_statistics",),
+        cases=6,
+        longest=70,
+        low_cases=2,
+        low_literal=tuple(
+            Case("history", "float32", shape, 0.1, 0.3, steps=3, seed=seed)
+            for seed, shape in enumerate(((3, 2), (3, 2, 2), (2, 3, 2, 2), (2, 2, 2, 1, 3)))
+        ),
+        literal=tuple(
+            Case("history", "float32", shape, 0.1, momentum, steps=steps, seed=seed)
+            for seed, (shape, momentum, steps) in enumerate(
+                (
+                    ((3, 2), 0.3, 5),
+                    ((4, 3), 0.7, 3),
+                    ((3, 2, 2), 0.3, 4),
+                    ((2, 2, 3), 0.05, 3),
+                    ((2, 3, 2, 2), 0.3, 3),
+                    ((3, 2, 2, 3), 0.7, 4),
+                    ((2, 2, 2, 1, 3), 0.7, 6),
+                    ((2, 2, 3, 2, 2), 0.3, 3),
+                )
+            )
+        ),
+    ),
+    Experiment(
+        "cumulative",
+        act_history,
+        {"R4": running.judge_history},
+        needs=("running_statistics", "cumulative"),
+        cases=6,
+        longest=70,
+        literal=tuple(
+            Case("cumulative", "float32", shape, 0.1, None, steps=4)
+            for shape in ((3, 2), (2, 3, 2), (3, 2, 2, 2), (2, 2, 2, 1, 3))
+        ),
+    ),
+    Experiment(
+        "reentrance",
+        act_reentrance,
+        {"G8": reentrance.judge_g8, "G14": reentrance.judge_g14, "S6": reentrance.judge_s6},
+        needs=("gradients", "reentrance"),
+        cases=3,
+        longest=40,
+        literal=two_a_rank("reentrance"),
+    ),
+    Experiment(
+        "switch",
+        act_switch,
+        {"G8": reentrance.judge_g8_after_a_switch},
+        needs=("gradients", "switches", "evaluation", "running_statistics"),
+        cases=2,
+        longest=40,
+        literal=(*small("switch"), *small("switch", training=False)),
+    ),
+    Experiment(
+        "recomputation",
+        act_reentrance,
+        {"S6": reentrance.judge_s6},
+        needs=("gradients", "reentrance", "recomputation"),
+        cases=2,
+        longest=40,
+        first=1,
+    ),
+    Experiment(
+        "life_cycle",
+        act_life_cycle,
+        {
+            "S1": state.judge_s1,
+            "S2": state.judge_s2,
+            "S3": state.judge_s3,
+            "S4": state.judge_s4,
+            "E8": state.judge_e8,
+            "R9": state.judge_r9,
+            "R11": state.judge_r11,
+            "R12": state.judge_r12,
+        },
+        needs=("running_statistics", "loadable"),
+        cases=3,
+        longest=40,
+        literal=two_a_rank("life_cycle"),
+    ),
+    Experiment("memory", act_memory, {"R8": running.judge_r8_in_memory}, cases=3, longest=70),
+)
