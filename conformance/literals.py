@@ -76,8 +76,8 @@ def in_low_precision(experiment: str, **decisions: Any) -> tuple[Case, ...]:
 def every_layout() -> tuple[Case, ...]:
     """Every layout of x at every rank, under which dy has another."""
     shapes = ((5, 3), (4, 3, 5), (3, 2, 4, 5), (2, 3, 3, 2, 4))
-    names = ("transposed", "strided", "sliced", "offset", "read_only", "expanded", "channels_last_sliced",
-             "channels_last", "channels_last")  # fmt: skip
+    names = ("transposed", "strided", "sliced", "offset", "prefix", "read_only", "expanded", "expanded_positions",
+             "expanded_batch", "channels_last_sliced", "channels_last", "channels_last")  # fmt: skip
     return tuple(
         Case("training", "float32", shape, 0.1, 0.3, layout=x, upstream_layout=dy, seed=seed)
         for shape in shapes
@@ -101,3 +101,22 @@ def small(experiment: str, **decisions: Any) -> tuple[Case, ...]:
     """A small case or two a rank, with batches of one where there are positions."""
     shapes = ((4, 3), (3, 1), (1, 2, 3), (2, 3, 2, 2), (1, 2, 2, 2), (2, 3, 2, 1, 2), (1, 2, 2, 2, 2))
     return tuple(Case(experiment, "float32", shape, 0.1, 0.3, **decisions) for shape in shapes)
+
+
+def round_sizes(experiment: str) -> tuple[Case, ...]:
+    """Lengths that fast paths take: images of powers of two in batches, many examples, many planes, wide rows."""
+    plain = ((2, 3, 32, 32), (3, 2, 16, 16), (70, 2, 8, 8), (3, 256), (3, 2304), (3, 2, 300), (67, 2, 64),
+             (2, 2, 10, 4, 4), (1030, 2, 2), (1030, 2, 2, 1), (34, 3, 7, 7), (33, 2, 4, 4, 4),
+             (40, 2, 3, 3, 3))  # fmt: skip
+    heavy = ((3, 520, 4, 4), (8, 16, 24, 24), (1100, 16))
+    innermost = ((5, 64, 15, 15), (2, 32, 4, 9, 9))
+    cases = [Case(experiment, "float32", shape, 1e-3, 0.3, "spread", seed=1) for shape in (*plain, *heavy)]
+    last = "channels_last"
+    cases += [Case(experiment, "float32", shape, 1e-3, 0.3, "spread", layout=last, seed=1) for shape in innermost]
+    return tuple(cases)
+
+
+def kinds_of_parameters(experiment: str, *kinds: str) -> tuple[Case, ...]:
+    """Parameters as a new layer has them, a gamma of zero, a running variance of zero: at every rank."""
+    shapes = ((4, 3), (3, 2, 4), (2, 3, 2, 3), (2, 2, 2, 3, 2))
+    return tuple(Case(experiment, "float32", shape, 0.1, 0.3, parameters=kind) for shape in shapes for kind in kinds)

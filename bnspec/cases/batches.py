@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnspec.cases.case import Case
-from bnspec.cases.fills import FILLS, cast, fill_parameters, fill_upstream, fit, fit_upstream
-from bnspec.cases.layouts import SAME_IN_ALL_CHANNELS, from_channel_major, lay_out
+from bnspec.cases.fills import FILLS, PARAMETERS, cast, fill_parameters, fill_upstream, fit, fit_upstream
+from bnspec.cases.layouts import channel_major, from_channel_major, lay_out, repeat
 from bnspec.layers.protocol import State, as_dtype
 
 Array = NDArray[Any]
@@ -39,18 +39,12 @@ def make_batch(case: Case, stream: str = "batch", *, shape: tuple[int, ...] | No
         x = np.resize(np.array(case.values, dtype=np.float64), (channels, count))
     else:
         x = _fill(case, random, channels, count)
-    if case.layout == SAME_IN_ALL_CHANNELS:
-        x = np.repeat(x[:1], channels, axis=0)
-    x = cast(x, dtype)
-    dy = fill_upstream(random, case.upstream, x.astype(np.float64))
+    x = repeat(from_channel_major(cast(x, dtype), shape), case.layout)
+    dy = fill_upstream(random, case.upstream, channel_major(x).astype(np.float64))
     if case.precision.is_low:
         dy = fit_upstream(dy, case.precision)
-    if case.upstream_layout == SAME_IN_ALL_CHANNELS:
-        dy = np.repeat(dy[:1], channels, axis=0)
-    dy = cast(dy, dtype)
-    return Batch(
-        lay_out(from_channel_major(x, shape), case.layout), lay_out(from_channel_major(dy, shape), case.upstream_layout)
-    )
+    dy = repeat(from_channel_major(cast(dy, dtype), shape), case.upstream_layout)
+    return Batch(lay_out(x, case.layout), lay_out(dy, case.upstream_layout))
 
 
 def make_state(
@@ -60,7 +54,7 @@ def make_state(
     dtype = as_dtype(case.precision.parameters.name)
     if x is None:
         x = _fill_batch(case)
-    p = fill_parameters(case.random(stream), x)
+    p = PARAMETERS[case.parameters](fill_parameters(case.random(stream), x))
     # A plain average can be told its count by a layer that has a counter alone: it starts anew.
     start = case.seed % 101 if case.seed % 2 and case.momentum is not None else 0
     return State(

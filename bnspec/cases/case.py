@@ -24,7 +24,7 @@ class Case:
     `dtype` names a precision (`bnspec.spec.formats.PRECISIONS`).
     `shape` is (N, C, D1, ...). `momentum` None asks for the cumulative average. `steps` counts training batches;
     `training` is the mode; `fresh` leaves parameters and buffers as the constructor set them. `values`, where given,
-    are the entries of x, channel by channel, as small integers.
+    are the entries of x, channel by channel, as small integers. `parameters` is the kind of state (`PARAMETERS`).
     """
 
     experiment: str
@@ -39,6 +39,7 @@ class Case:
     training: bool = True
     fresh: bool = False
     steps: int = 1
+    parameters: str = "drawn"
     seed: int = 0
     values: tuple[int, ...] = ()
 

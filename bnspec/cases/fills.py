@@ -7,7 +7,7 @@ their defaults, and an upstream gradient outside span{1, xhat} are what make wro
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -196,3 +196,13 @@ def fill_parameters(random: Random, x: Floats) -> Parameters:
 def cast(values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Round to a storage dtype; overflow in the making of a case would be a fault of the suite, so it may warn."""
     return np.asarray(values).astype(dtype)
+
+
+PARAMETERS: dict[str, Callable[[Parameters], Parameters]] = {
+    "drawn": lambda p: p,
+    "trivial": lambda p: replace(p, gamma=np.ones_like(p.gamma), beta=np.zeros_like(p.beta)),
+    "zero": lambda p: replace(p, gamma=np.zeros_like(p.gamma)),
+    "dead": lambda p: replace(p, running_var=np.where(np.arange(len(p.running_var)) % 2, p.running_var, 0.0)),
+}
+"""Kinds of parameters and buffers: drawn; as a new layer has them; gamma zero, as residual branches begin; and a
+running variance of 0 in every other channel, as dead units come to have."""

@@ -61,9 +61,16 @@ def _read_only(a: Array) -> Array:
     return copied
 
 
-def _expanded(a: Array) -> Array:
-    """Stored once for all channels, which hold the same values: stride 0."""
-    return np.broadcast_to(_contiguous(a[:, :1]), a.shape)
+def _prefix(a: Array) -> Array:
+    """Contiguous, and other values follow in memory: the first examples of a larger batch."""
+    buffer = np.zeros((a.shape[0] + 1, *a.shape[1:]), a.dtype)
+    buffer[:-1] = a
+    return buffer[:-1]
+
+
+def _expanded(a: Array, axis: int) -> Array:
+    """Stored once for all places along an axis, which hold the same values: stride 0."""
+    return np.broadcast_to(_contiguous(a.take([0], axis)), a.shape)
 
 
 LAYOUTS: dict[str, Callable[[Array], Array]] = {
@@ -75,15 +82,27 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "offset": _offset,
     "channels_last_sliced": _channels_last_sliced,
     "read_only": _read_only,
-    "expanded": _expanded,
+    "prefix": _prefix,
+    "expanded": lambda a: _expanded(a, 1),
+    "expanded_batch": lambda a: _expanded(a, 0),
+    "expanded_positions": lambda a: _expanded(a, -1),
 }
-SAME_IN_ALL_CHANNELS = "expanded"
-"""The layout whose batches must hold the same values in every channel."""
+REPEATED = {"expanded": 1, "expanded_batch": 0, "expanded_positions": -1}
+"""The layouts whose batches hold the same values all along an axis, and which."""
+
+
+def repeat(a: Array, layout: str) -> Array:
+    """The batch with the same values all along an axis, where the layout asks for that."""
+    return (
+        np.repeat(a.take([0], REPEATED[layout]), a.shape[REPEATED[layout]], REPEATED[layout])
+        if layout in REPEATED
+        else a
+    )
 
 
 def lay_out(a: Array, layout: str) -> Array:
     """The same values under another layout; contiguous where it cannot hold them, or an axis has length one or none."""
-    if min(a.shape) < 2 or (layout == SAME_IN_ALL_CHANNELS and (a != a[:, :1]).any()):
+    if min(a.shape) < 2 or (layout in REPEATED and (a != a.take([0], REPEATED[layout])).any()):
         return _contiguous(a)
     return LAYOUTS[layout](a)
 

@@ -46,7 +46,10 @@ LAYOUTS = (
     "offset",
     "read_only",
     "expanded",
+    "expanded_positions",
+    "prefix",
 )
+PARAMETERS = (*["drawn"] * 9, "trivial", "zero", "dead")
 
 SIZES = (
     2,
@@ -80,6 +83,8 @@ WIDTHS = (65, 33, 129, 17, 257, 32, 31, 64, 5, 127)
 """Numbers of channels around the same."""
 SEVERAL = ("history", "cumulative")
 """The experiments of several training batches."""
+ANY_PARAMETERS = ("training", "evaluation", "gradients")
+"""The experiments that are told something by parameters and buffers of every kind."""
 BOTH_MODES = ("gradients", "jacobian", "switch")
 """The experiments that differentiate training and evaluation alike."""
 
@@ -216,6 +221,7 @@ def _cases(
         steps=draw(pick((2, 3, 3, 5, 8, 13, 4, 64))) if experiment in SEVERAL else 1,
         seed=draw(whole(0, 2**16)),
         values=_draw_values(draw, int(np.prod(shape))),
+        parameters=draw(pick(PARAMETERS)) if experiment in ANY_PARAMETERS else "drawn",
     )
 
 

@@ -19,8 +19,10 @@ from bnspec.engine.judging import Finding, experiments, find, judge_case
 from bnspec.engine.subject import Subject
 from bnspec.spec.clauses import CLAUSES
 
-HEAVY = 4000
-"""Most values of a case of the first block that are judged in more than 100 bits."""
+HEAVY = {"float64": 4000}
+"""Most values of a case of the first block, where they are judged in more than 100 bits."""
+HEAVY_ELSEWHERE = 20000
+"""The same where float64 judges."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,9 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
         shapes = [(4, scope.channels or 3, *[2] * (rank - 2)) for rank in scope.ranks]
         return [Case(block.experiment, block.dtype, shape, eps, momentum) for shape in shapes]
     for case in experiment.literals(block.dtype):
-        # Float32 is blind to a lost tail of a long batch: there float64 tells at once.
-        waits = block.dtype == "float64" and case.channels * case.count > HEAVY and case.fill != "late"
+        # Float32 is blind to a lost tail of a long batch: there float64 tells, and at once.
+        size = case.channels * case.count
+        waits = size > HEAVY.get(block.dtype, HEAVY_ELSEWHERE) and case.fill != "late"
         if block.index != int(waits):
             continue
         fits = len(case.shape) in scope.ranks and scope.channels in (None, case.channels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -122,7 +123,18 @@ def read_attribute(subject: Any, name: str, default: Any = None) -> Any:
 
 def owns(subject: Any, name: str) -> bool:
     """Does setting the attribute reach the layer, and not only hide what a wrapper hands on from inside?"""
-    return name in getattr(subject, "__dict__", ()) or hasattr(getattr(type(subject), name, None), "__set__")
+    found = getattr(type(subject), name, None)
+    settable = found.fset is not None if isinstance(found, property) else hasattr(found, "__set__")
+    return name in getattr(subject, "__dict__", ()) or settable
+
+
+def put(subject: Any, name: str, value: Any) -> bool:
+    """Set an attribute; False where the layer does not let it be set, as a frozen dataclass."""
+    try:
+        setattr(subject, name, value)
+    except AttributeError:
+        return False
+    return True
 
 
 def has_method(subject: Any, name: str) -> bool:
@@ -134,6 +146,14 @@ def has_mode(subject: Any) -> bool:
     """Can the layer be told to train and to evaluate?"""
     switches = has_method(subject, "train") and has_method(subject, "eval")
     return switches or isinstance(read_attribute(subject, "training"), bool)
+
+
+def write_down(subject: Any) -> bytes | None:
+    """The layer as pickled bytes; None where it cannot be written, as of classes inside functions."""
+    try:
+        return pickle.dumps(subject)
+    except Exception:  # noqa: BLE001  (what cannot be written says so in many ways, and none of them is a fault)
+        return None
 
 
 def set_mode(subject: Any, training: bool) -> None:

@@ -13,7 +13,15 @@ from typing import Any
 
 from bnspec.layers.adapter import Framework
 from bnspec.layers.construction import read_parameters
-from bnspec.layers.probing import RANKS, find_call, probe_dtypes, probe_ranks, try_call
+from bnspec.layers.probing import (
+    RANKS,
+    can_copy,
+    find_call,
+    probe_dtypes,
+    probe_ranks,
+    refuses_clearly,
+    try_call,
+)
 from bnspec.layers.promises import Promises
 from bnspec.layers.protocol import Layer, Structure, calling
 from bnspec.layers.surroundings import preserving
@@ -104,12 +112,19 @@ def _complete(
     called = replace(called, rank=ranks[0])
     dtypes = probe_dtypes(make, called, unproven.dtypes, promises.abilities)
     abilities = promises.abilities
+    if "copies" in abilities and not can_copy(make, called):
+        abilities -= {"copies"}
+    kept = [
+        d
+        for d in promises.dtypes
+        if d == called.dtype or not (unproven.dtypes and refuses_clearly(make, replace(called, dtype=d)))
+    ]
     if unproven.cumulative and try_call(make, replace(called, momentum=None), training=True, times=2).dtype:
         abilities |= {"cumulative"}
     promises = replace(
         promises,
         ranks=ranks,
-        dtypes=tuple(d for d in PRECISIONS if d in (*promises.dtypes, *dtypes)),
+        dtypes=tuple(d for d in PRECISIONS if d in (*kept, *dtypes)),
         abilities=abilities,
     )
     return replace(draft, promises=promises)
@@ -123,7 +138,7 @@ def leave_out(promises: Promises, without: frozenset[str]) -> Promises:
         if not ranks:
             raise TargetError(f"nothing is left without positions: rank 2 is not among the ranks {promises.ranks}")
     if "affine" in without:
-        without |= {"gamma", "beta"}
+        without |= {"gamma", "beta", "unscaled"}
     if {"gamma", "beta"} & without:
         without |= {"affine"}
     if "running_statistics" in without:

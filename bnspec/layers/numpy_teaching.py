@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 
-from bnspec.layers.adapter import Adapter, Names, set_mode
+from bnspec.layers.adapter import Adapter, Names, put, set_mode, write_down
 from bnspec.layers.protocol import (
     NONE,
     Array,
@@ -40,10 +41,10 @@ class NumPy:
         return str(np.dtype(native).name)
 
     def convert(self, subject: Any, names: Names, dtype: str | None, device: str | None) -> Any:
-        """Each array of the layer is replaced by one of the dtype."""
+        """Each array of the layer that has another dtype is replaced by one of this."""
         for name in names.arrays if dtype is not None else ():
             values = getattr(subject, name, None)
-            if isinstance(values, np.ndarray):
+            if isinstance(values, np.ndarray) and values.dtype != as_dtype(str(dtype)):
                 setattr(subject, name, values.astype(as_dtype(str(dtype))))
         return subject
 
@@ -68,14 +69,14 @@ class NumPyLayer:
 
     def __init__(self, subject: Any) -> None:
         self._subject = subject
-        self._told: bool | None = None  # the mode is told when it changes, as users do
+        self.told: bool | None = None  # the mode is told when it changes, as users do
         self._forwards = 0  # a number and not the latest pass, which would keep its batch alive (R8)
 
     def run(self, x: Array, *, training: bool, grad: Grad = NONE) -> NumPyPass:
         native = copy_array(x)
         self._forwards += 1
         with calling("forward"), np.errstate(all="ignore"):
-            if self._told != training:
+            if self.told != training:
                 self.switch(training)
             call = self._subject if callable(self._subject) else self._subject.forward
             y = call(native)
@@ -88,17 +89,27 @@ class NumPyLayer:
             return State(gamma, beta, mean, var, None if batches is None else int(batches))
 
     def load(self, state: State) -> None:
-        """Give the subject new arrays; what is None there stays None."""
+        """Write what is not None."""
         with calling("state"):
             values = (state.gamma, state.beta, state.running_mean, state.running_var)
             for name, value in zip(NAMES.arrays, values, strict=True):
-                current = getattr(self._subject, name, None)
-                if value is not None and current is not None:
-                    # In the shape that the subject has, (1, C) or (1, C, 1, 1) say.
-                    fits = isinstance(current, np.ndarray) and current.size == value.size
-                    setattr(self._subject, name, copy_array(value.reshape(current.shape) if fits else value))
+                if value is not None and hasattr(self._subject, name):
+                    self._write(name, value)
             if state.batches is not None and getattr(self._subject, NAMES.batches, None) is not None:
                 setattr(self._subject, NAMES.batches, state.batches)
+
+    def _write(self, name: str, value: Array) -> None:
+        """In the shape that the subject has, (1, C) or (1, C, 1, 1) say.
+
+        In place, because others may hold the array too, a list of parameters say; what has another size is replaced.
+        """
+        current = getattr(self._subject, name)
+        fits = isinstance(current, np.ndarray) and current.size == value.size
+        shaped = value.reshape(current.shape) if fits else value
+        in_place = fits and name in getattr(self._subject, "__dict__", ())
+        in_place = in_place and current.dtype == value.dtype and current.flags.writeable
+        if in_place or not put(self._subject, name, copy_array(shaped)):
+            current[...] = shaped
 
     def rebind(self, state: State) -> None:
         self.load(state)
@@ -106,11 +117,22 @@ class NumPyLayer:
     def switch(self, training: bool) -> None:
         with calling("state"):
             set_mode(self._subject, training)
-            self._told = training
+            self.told = training
 
     def copy(self) -> NumPyLayer:
         with calling("state"):
-            return NumPyLayer(copy.deepcopy(self._subject))
+            return self._wrap(copy.deepcopy(self._subject))
+
+    def travel(self) -> NumPyLayer | None:
+        with calling("state"):
+            written = write_down(self._subject)
+            return None if written is None else self._wrap(pickle.loads(written))
+
+    def _wrap(self, subject: Any) -> NumPyLayer:
+        """A layer that is told no mode, if this one was told one: copies keep it."""
+        layer = NumPyLayer(subject)
+        layer.told = self.told
+        return layer
 
     def describe(self, what: Literal["running_mean", "running_var"]) -> Description | None:
         with calling("state"):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bnspec.layers.adapter import Adapter, read_attribute
-from bnspec.layers.construction import TRACKING, Source, Template, read_construction
+from bnspec.layers.construction import AFFINE, TRACKING, Construction, Source, Template, read_construction
 from bnspec.layers.declarations import (
     Declarations,
     check_abilities,
@@ -21,11 +21,14 @@ from bnspec.layers.declarations import (
     read_number,
 )
 from bnspec.layers.implementation import Implementation, Unproven, complete, leave_out
+from bnspec.layers.probing import plain_batch
 from bnspec.layers.promises import Promises, pick_momentum
 from bnspec.layers.protocol import Layer, Structure, SubjectError, calling
 from bnspec.layers.target import TargetError
 
 TRIAL_CHANNELS = (3, 4, 8)
+LATE = frozenset({"running_statistics", "evaluation", "switches", "counter"})
+"""What a layer may come to offer by its first batch, which makes its running statistics."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
     declared = read_declarations(obj, subject)
     without = check_abilities(without, "--without") | set(declared.without)
     adapter = _find_adapter(source.name, subject, without)
+    source = _without_native_dtype(source, adapter, base)
     if source.fixed.get("dtype") is not None:
         declared = replace(declared, dtypes=(adapter.framework.name_dtype(source.fixed["dtype"]),))
     promises = leave_out(_promise(source, adapter, subject, declared), without)
@@ -102,6 +106,8 @@ class _Maker:
             native["device"], device = structure.device, None
         if not structure.tracked:
             native[TRACKING] = False
+        if not structure.affine:
+            native[AFFINE] = False
         subject = self.source.build(structure, **native)
         if dtype or device:
             subject = framework.convert(subject, self.adapter.names, dtype, device)
@@ -159,13 +165,16 @@ def _find_adapter(name: str, subject: Any, without: frozenset[str]) -> Adapter:
 def _promise(source: Source, adapter: Adapter, subject: Any, declared: Declarations) -> Promises:
     """What is declared, what the family promises and what the layer's attributes say. Ranks of () are unknown."""
     abilities = adapter.offered(subject)
-
+    if "running_statistics" not in abilities:
+        abilities |= _look_later(source, adapter) & LATE
     takes, fixed, has_buffers = source.takes, source.fixed, "running_statistics" in abilities
     momentum = fix_momentum(fixed, declared, takes("momentum"), subject) if has_buffers else "free"
     if momentum == "average" or (momentum == "free" and has_buffers and adapter.cumulative(subject)):
         abilities |= {"cumulative"}
     if takes(TRACKING):
         abilities |= {"untracked"}
+    if takes(AFFINE) and "affine" in abilities:
+        abilities |= {"unscaled"}
     if isinstance(source, Template):
         abilities -= {"initial_state"}  # an instance may have trained already
     certain = (*adapter.probed_dtypes, *adapter.dtypes) if source.takes("dtype") else adapter.dtypes
@@ -179,6 +188,27 @@ def _promise(source: Source, adapter: Adapter, subject: Any, declared: Declarati
         channels=_fix_channels(source, adapter, subject),
         algorithm=declared.algorithm,
     )
+
+
+def _look_later(source: Source, adapter: Adapter) -> frozenset[str]:
+    """What another layer offers after a training batch."""
+    structure, subject = _build_trial(source)
+    try:
+        adapter.make_layer(subject, structure.device).run(plain_batch(structure), training=True)
+    except SubjectError:
+        return frozenset()
+    return adapter.offered(subject)
+
+
+def _without_native_dtype(source: Source, adapter: Adapter, base: Structure) -> Source:
+    """The source, told no dtype where its parameter takes another kind of thing than the framework's, a name say."""
+    if not isinstance(source, Construction) or not source.takes("dtype") or "dtype" in source.arguments:
+        return source
+    try:
+        source.build(base, dtype=adapter.framework.native_dtype(base.dtype))
+    except Exception:  # noqa: BLE001  (a trial: whatever was raised, a layer that is converted afterwards will do)
+        return source.without("dtype")
+    return source
 
 
 def _fix_channels(source: Source, adapter: Adapter, subject: Any) -> int | None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
-from bnspec.layers.protocol import ALL, NONE, Array, Grad, Layer, Structure, SubjectError, as_dtype
+from bnspec.layers.protocol import ALL, NONE, Array, Copies, Grad, Layer, Structure, SubjectError, as_dtype
 from bnspec.layers.target import TargetError
 
 RANKS = (2, 3, 4, 5)
 MODES = ((True, "training"), (False, "evaluation"))
 
+FRAMEWORKS = ("torch", "numpy", "bnspec", "ml_dtypes")
+"""What raises in these was not meant as a refusal."""
 Make = Callable[[Structure], Layer]
 
 
@@ -69,6 +72,34 @@ def probe_dtypes(make: Make, base: Structure, dtypes: tuple[str, ...], abilities
         return all(try_call(make, structure, training=t, grad=grad).dtype == structure.storage for t in modes)
 
     return [dtype for dtype in dtypes if serves(dtype)]
+
+
+def refuses_clearly(make: Make, structure: Structure) -> bool:
+    """Does the subject's own code, and not the framework that it calls, turn this dtype down?"""
+    error = try_call(make, structure, training=True).error
+    cause = None if error is None else error.__cause__
+    if not isinstance(cause, TypeError | ValueError | NotImplementedError | AssertionError):
+        return False
+    frame = cause.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    raised_in = "" if frame is None else str(frame.tb_frame.f_globals.get("__name__", ""))
+    return raised_in.partition(".")[0] not in FRAMEWORKS
+
+
+def can_copy(make: Make, structure: Structure) -> bool:
+    """Can a layer that has trained be copied? Where its buffers hold a graph, that it cannot is a finding."""
+    try:
+        layer = make(structure)
+        layer.run(plain_batch(structure), training=True, grad=ALL)
+        held = [layer.describe(which) for which in ("running_mean", "running_var")]
+    except SubjectError:
+        return True  # the cases will tell
+    try:
+        cast(Copies, layer).copy()
+    except SubjectError:
+        return any(buffer is not None and buffer.holds_graph for buffer in held)
+    return True
 
 
 def find_call(make: Make, structures: Iterable[Structure], tell: Callable[[Structure], str]) -> Structure:

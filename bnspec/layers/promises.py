@@ -23,8 +23,10 @@ PROMISED: dict[str, str] = {
     "copies": "copies of a layer",
     "converts": "a conversion to another dtype",
     "resets": "a reset of the running statistics",
+    "retunes": "an eps and a momentum that can be set later",
     "memory_formats": "a framework in which batches are stored in one of several formats",
     "untracked": "a construction without running statistics",
+    "unscaled": "a construction without gamma and beta",
 }
 FOLLOWING: dict[str, str] = {
     "positions": "batches of rank 3 or more, where a channel holds more than one value an example",

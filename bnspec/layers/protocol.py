@@ -24,7 +24,8 @@ class Structure:
     """What a layer is made for. `momentum` is the number given to the constructor (None: cumulative average).
 
     `dtype` names a precision (`bnspec.spec.formats.PRECISIONS`): that of x, and another of the parameters if mixed.
-    `tracked` False asks for a layer without running statistics, which the ability `untracked` offers.
+    `tracked` False asks for a layer without running statistics, which the ability `untracked` offers; `affine` False
+    for one without gamma and beta, which `unscaled` offers.
     """
 
     channels: int
@@ -34,6 +35,7 @@ class Structure:
     eps: float
     momentum: float | None
     tracked: bool = True
+    affine: bool = True
 
     @property
     def storage(self) -> str:
@@ -151,6 +153,9 @@ class Reenters(Protocol):
     def add_up(self, passes: Sequence[Pass], dys: Sequence[Array]) -> Sequence[Gradients]:
         """Gradients of the sum of passes of this layer: x of each, gamma and beta of all, the same in each."""
 
+    def answer_twice(self, passed: Pass, dy: Array) -> tuple[Gradients, Callable[[], Gradients]]:
+        """A backward that keeps what it needs, and another one of the same forward, which may refuse."""
+
     def run_again(self, passed: Pass, *, training: bool, grad: Grad = NONE) -> Pass:
         """Another pass of the native input of an earlier one, the same object."""
 
@@ -169,18 +174,33 @@ class Switches(Protocol):
 
 
 class Saves(Protocol):
-    """`saves`: what is saved may share memory with the layer, and is restored before that changes."""
+    """`saves`: what is saved may share memory with the layer, and is restored before that changes.
 
-    def save(self) -> object: ...
+    `within` saves, or restores, a model that has the layer as a part.
+    """
 
-    def restore(self, saved: object | None) -> None:
+    def save(self, *, within: bool = False) -> object: ...
+
+    def restore(self, saved: object | None, *, within: bool = False) -> None:
         """Take over what `save` of any such layer gave; None restores an empty save."""
+
+    def restore_parameters(self, saved: object) -> bool:
+        """Take over gamma and beta alone, from a save that has nothing else; False where it has not both by name."""
 
 
 class Copies(Protocol):
-    """`copies`: by the means of the language or of the framework."""
+    """`copies`: by the means of the language or of the framework. A copy is in the mode of its original."""
 
     def copy(self) -> Layer: ...
+
+    def travel(self) -> Layer | None:
+        """A copy that went through bytes, as between processes; None where the language cannot write it."""
+
+
+class Retunes(Protocol):
+    """`retunes`: eps and momentum are attributes, which are read when they are used."""
+
+    def retune(self, *, eps: float, momentum: float | None) -> None: ...
 
 
 class Converts(Protocol):

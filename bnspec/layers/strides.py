@@ -33,7 +33,8 @@ def copy_layout(values: Array) -> Laid:
         return Laid(np.array(values, order="C").reshape(-1), tuple(s // size for s in _row_major(values)), 0)
     strides = tuple(stride // size for stride in values.strides)
     offset = _find_offset(values)
-    length = offset + 1 + sum((n - 1) * stride for n, stride in zip(values.shape, strides, strict=True))
+    reach = offset + 1 + sum((n - 1) * stride for n, stride in zip(values.shape, strides, strict=True))
+    length = max(reach, values.base.size if isinstance(values.base, np.ndarray) else 0)
     buffer = np.full(length, 0 if values.dtype.kind in "biu" else np.nan, values.dtype)
     # Bytes, because bfloat16 cannot be shared as a buffer of its own kind.
     view: Array = np.ndarray(values.shape, values.dtype, buffer.view(np.uint8).data, offset * size, values.strides)

@@ -54,6 +54,7 @@ def resolve_function(
         open_ended = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         if parameter.default is parameter.empty and parameter.name not in filled and not open_ended:
             raise TargetError(f"{name} needs a value for {parameter.name!r}: give it, --arg {parameter.name}=VALUE")
+    positional = tuple(p.name for p in parameters.values() if p.kind is p.POSITIONAL_ONLY)
     bound = function.keywords if isinstance(function, functools.partial) else {}
     given = {role: (bound | arguments)[n] for role, n in roles.items() if n in bound | arguments}
     eps = fix_eps(name, given, declared, bool(roles["eps"]))
@@ -82,7 +83,7 @@ def resolve_function(
         declared.dialect or "torch",
         "the target" if declared.dialect else "the adapter",
         leave_out(promises, without),
-        _Maker(function, roles, bound | arguments),
+        _Maker(function, roles, bound | arguments, positional),
         TORCH,
     )
     base = Structure(3, 2, "float32", "cpu", 1e-5 if eps is None else eps, pick_momentum(promises, 0.1))
@@ -91,11 +92,15 @@ def resolve_function(
 
 @dataclass(frozen=True)
 class _Maker:
-    """Makes layers for a function whose parameter for each role is `roles[role]`, "" where it has none."""
+    """Makes layers for a function whose parameter for each role is `roles[role]`, "" where it has none.
+
+    `positional` are those that it does not take by name, in their order.
+    """
 
     function: Callable[..., Any]
     roles: dict[str, str]
     arguments: dict[str, Any]
+    positional: tuple[str, ...]
 
     def __call__(self, structure: Structure) -> Layer:
         native = {"dtype": TORCH.native_dtype(structure.parameters), "device": structure.device}
@@ -105,7 +110,8 @@ class _Maker:
 
         def call(x: Tensor, training: bool) -> Any:
             values = {**vars(holder), **settings, "x": x, "training": training}
-            named = {name: values[role] for role, name in self.roles.items() if name}
-            return self.function(**named | self.arguments)
+            named = {name: values[role] for role, name in self.roles.items() if name} | self.arguments
+            positional = [named.pop(name) for name in self.positional if name in named]
+            return self.function(*positional, **named)
 
         return TorchLayer(holder, NAMES, structure.device, call)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bnspec.layers.adapter import Names, owns, set_mode
+from bnspec.layers.adapter import Names, owns, put, set_mode
 from bnspec.layers.protocol import NONE, Array, Description, Grad, Gradients, Stage, State, SubjectError, calling
 from bnspec.layers.torch_tensors import describe_tensor, to_array, to_tensor
 
@@ -31,10 +31,16 @@ class TorchLayer:
     def add_up(self, passes: Sequence[TorchPass], dys: Sequence[Array]) -> Sequence[Gradients]:
         return differentiate(passes, dys)
 
+    def answer_twice(self, passed: TorchPass, dy: Array) -> tuple[Gradients, Callable[[], Gradients]]:
+        first = differentiate([passed], [dy], keep=True)[0]
+        return first, lambda: passed.backward(dy)
+
     def _pass(self, tensor: Tensor, grad: Grad, call: Callable[[Tensor], Any]) -> TorchPass:
         with calling("state"):
+            if grad.x:  # no leaf, as inside a network: writes to it go unnoticed by autograd's checks of leaves
+                tensor = tensor.requires_grad_().view_as(tensor)
             wanted = (
-                tensor.requires_grad_() if grad.x else None,
+                tensor if grad.x else None,
                 self._ask(self._names.gamma, grad.gamma),
                 self._ask(self._names.beta, grad.beta),
             )
@@ -60,19 +66,29 @@ class TorchLayer:
                 self._write_batches(state.batches)
 
     def rebind(self, state: State) -> None:
-        """Give a module's tensors new memory, other objects new leaves of their own; what is None there stays None."""
+        """Give the tensors new memory; what is None there stays None."""
         with calling("state"), torch.no_grad():
             values = (state.gamma, state.beta, state.running_mean, state.running_var)
             for name, value in zip(self._names.arrays, values, strict=True):
                 current = getattr(self._holder, name, None)
-                if value is None or not isinstance(current, Tensor):
+                if value is None or not hasattr(self._holder, name):
                     continue
-                if isinstance(self._holder, nn.Module) or not owns(self._holder, name):
-                    current.data = to_tensor(value, self._device)
+                tensor = to_tensor(value, self._device)
+                if isinstance(current, Tensor):
+                    self._replace(current, name, _shape_like(tensor, current))
                 else:
-                    setattr(self._holder, name, to_tensor(value, self._device))
+                    put(self._holder, name, tensor)  # what the first batch would make
             if state.batches is not None:
                 self._write_batches(state.batches)
+
+    def _replace(self, current: Tensor, name: str, tensor: Tensor) -> None:
+        """Give an attribute other memory; a view that is made on demand has none of its own, and is written to."""
+        if getattr(self._holder, name) is not current:
+            current.copy_(tensor)
+            return
+        other = not isinstance(self._holder, nn.Module) and current.dtype != tensor.dtype and owns(self._holder, name)
+        if not (other and put(self._holder, name, tensor)):
+            current.data = tensor
 
     def describe(self, what: Literal["running_mean", "running_var"]) -> Description | None:
         with calling("state"):
@@ -91,16 +107,20 @@ class TorchLayer:
         return None if value is None else _check_tensor("state", f"has as {name}", value)
 
     def _write(self, name: str, value: Tensor) -> None:
-        """In the shape that the holder has, (1, C) or (1, C, 1, 1) say; in place where the tensor is not its own."""
+        """In the shape that the holder has, (1, C) or (1, C, 1, 1) say.
+
+        In place, because others may hold the tensor too, a list of parameters say; what has another size is replaced.
+        """
         current = getattr(self._holder, name, None)
         if not isinstance(current, Tensor):
+            put(self._holder, name, value)  # what the first batch would make
             return
+        in_place = isinstance(self._holder, nn.Module) or not owns(self._holder, name)
         if current.numel() == value.numel():
             value = value.reshape(current.shape)
-        if isinstance(self._holder, nn.Module) or not owns(self._holder, name):
+            in_place |= current.dtype == value.dtype and name in vars(self._holder)
+        if in_place or not put(self._holder, name, value):
             current.copy_(value)
-        else:
-            setattr(self._holder, name, value)
 
     def _write_batches(self, batches: int) -> None:
         current = getattr(self._holder, self._names.batches, None)
@@ -153,14 +173,19 @@ class TorchPass:
         return describe_tensor(self._native[what])
 
 
-def differentiate(passes: Sequence[TorchPass], dys: Sequence[Array]) -> list[Gradients]:
-    """The gradients of a sum of passes that share their parameters: x of each, gamma and beta of all in each."""
+def differentiate(passes: Sequence[TorchPass], dys: Sequence[Array], *, keep: bool = False) -> list[Gradients]:
+    """The gradients of a sum of passes that share their parameters: x of each, gamma and beta of all in each.
+
+    `keep` leaves the graph for another backward.
+    """
     ys, upstream = zip(*(each.receive(dy) for each, dy in zip(passes, dys, strict=True)), strict=True)
     inputs = {id(tensor): tensor for each in passes for tensor in each.wanted if tensor is not None}
     if not inputs:
         return [Gradients(None, None, None) for _ in passes]
     with calling("backward"):
-        found: Sequence[Tensor | None] = torch.autograd.grad(ys, list(inputs.values()), upstream, allow_unused=True)
+        found: Sequence[Tensor | None] = torch.autograd.grad(
+            ys, list(inputs.values()), upstream, retain_graph=keep, allow_unused=True
+        )
         gradients = dict(zip(inputs, found, strict=True))
         for each in passes:
             each.keep_dx(gradients.get(id(each.wanted[0])))
@@ -173,17 +198,29 @@ class ObjectCall:
 
     def __init__(self, subject: Any) -> None:
         self._subject = subject
-        self._told: bool | None = None
+        self.told: bool | None = None
 
-    def switch(self, training: bool) -> None:
-        """Tell the layer its mode, whatever it was told before."""
-        set_mode(self._subject, training)
-        self._told = training
+    def switch(self, training: bool, *, within: bool = False) -> None:
+        """Tell the layer its mode, whatever it was told before; `within` a model, where it can be part of one."""
+        if within and isinstance(self._subject, nn.Module):
+            nn.Sequential(self._subject).train(training)
+        else:
+            set_mode(self._subject, training)
+        self.told = training
 
     def __call__(self, x: Tensor, training: bool) -> Any:
-        if self._told != training:
+        if self.told != training:
             self.switch(training)
         return self._subject(x)
+
+
+def _shape_like(tensor: Tensor, current: Tensor) -> Tensor:
+    """(C,) as (1, C, 1, 1), say, with the strides it has; what has another size stays as it is."""
+    if tensor.numel() != current.numel():
+        return tensor
+    places = [axis for axis, n in enumerate(current.shape) if n != 1] or [0]
+    axes = tuple(slice(None) if axis == places[0] else None for axis in range(current.dim()))
+    return tensor[axes] if current.dim() > 1 and len(places) == 1 else tensor
 
 
 def _check_tensor(stage: Stage, verb: str, value: Any) -> Tensor:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
-from bnspec.layers.adapter import Names, has_method
+from bnspec.layers.adapter import Names, has_method, write_down
 from bnspec.layers.protocol import Array, Grad, calling
 from bnspec.layers.torch_layer import ObjectCall, TorchLayer, TorchPass
 from bnspec.layers.torch_tensors import to_tensor
@@ -21,11 +23,13 @@ OBJECT_ABILITIES = frozenset({"gradients", "gradient_subsets", "memory_formats",
 def find_lifecycle(subject: Any) -> frozenset[str]:
     """The abilities of a module's life cycle; what is no module has none of them.
 
-    A module whose running statistics are plain attributes, as in d2l's book, does not say that they can be saved.
+    A module whose running statistics are plain attributes, as in d2l's book, does not say that they can be saved. That
+    eps and momentum can be set is what torch documents of its own classes, and so of their subclasses.
     """
     if not isinstance(subject, nn.Module):
         return frozenset()
     resets = {"resets"} if has_method(subject, "reset_running_stats") else set()
+    resets |= {"retunes"} if isinstance(subject, _BatchNorm) else set()
     plain = {"running_mean", "running_var"} <= vars(subject).keys()
     return frozenset({"recomputation"} | resets | (set() if plain else {"saves", "converts"}))
 
@@ -38,8 +42,9 @@ class ObjectLayer(TorchLayer):
         super().__init__(subject, names, device, self._object)
 
     def switch(self, training: bool) -> None:
+        """By a model that has the layer as a part, where it is a module: some listen to one way alone."""
         with calling("state"):
-            self._object.switch(training)
+            self._object.switch(training, within=True)
 
     def recompute(self, x: Array, grad: Grad) -> TorchPass:
         """By activation checkpointing. An early stop would leave open whether an update is among what runs again."""
@@ -52,21 +57,45 @@ class ObjectLayer(TorchLayer):
 
     def copy(self) -> ObjectLayer:
         with calling("state"):
-            return ObjectLayer(copy.deepcopy(self._holder), self._names, self._device)
+            return self._wrap(copy.deepcopy(self._holder))
 
-    def save(self) -> object:
+    def travel(self) -> ObjectLayer | None:
+        with calling("state"):
+            written = write_down(self._holder)
+            return None if written is None else self._wrap(pickle.loads(written))
+
+    def _wrap(self, holder: Any) -> ObjectLayer:
+        """A layer that is told no mode, if this one was told one: copies keep it."""
+        layer = ObjectLayer(holder, self._names, self._device)
+        layer._object.told = self._object.told
+        return layer
+
+    def save(self, *, within: bool = False) -> object:
         """torch's own dictionary. It shares memory with the module, and is restored before that changes."""
         with calling("state"):
-            return self._holder.state_dict()
+            return (nn.Sequential(self._holder) if within else self._holder).state_dict()
 
-    def restore(self, saved: Any) -> None:
+    def restore(self, saved: Any, *, within: bool = False) -> None:
         with calling("state"):
-            self._holder.load_state_dict({} if saved is None else saved, strict=saved is not None)
+            holder = nn.Sequential(self._holder) if within else self._holder
+            holder.load_state_dict({} if saved is None else saved, strict=saved is not None)
+
+    def restore_parameters(self, saved: Any) -> bool:
+        names = (self._names.gamma, self._names.beta)
+        if not saved.keys() >= set(names):
+            return False
+        with calling("state"):
+            self._holder.load_state_dict(type(saved)((name, saved[name]) for name in names), strict=False)
+        return True
 
     def convert(self, dtype: str) -> None:
         # Without recording, because a buffer that was asked for a gradient would come out with a graph.
         with calling("state"), torch.no_grad():
             self._holder.to(dtype=getattr(torch, dtype))
+
+    def retune(self, *, eps: float, momentum: float | None) -> None:
+        with calling("state"):
+            self._holder.eps, self._holder.momentum = eps, momentum
 
     def reset(self) -> None:
         with calling("state"):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bnspec.layers.adapter import Names, owns
+from bnspec.layers.adapter import Names, owns, put
 from bnspec.layers.protocol import Array, Description, as_dtype
 from bnspec.layers.strides import copy_layout, lies_plainly
 from bnspec.spec.formats import PRECISIONS
@@ -79,9 +79,10 @@ class Torch:
             if not isinstance(tensor, Tensor):
                 continue
             converted = tensor.detach().to(device=device, dtype=native)
-            if owns(subject, name):
-                setattr(subject, name, converted.requires_grad_(tensor.requires_grad))
-            else:
+            if converted.data_ptr() == tensor.data_ptr():
+                continue  # by the layer's own `to`, or it is so already
+            asked = converted.requires_grad_(tensor.requires_grad)
+            if not (owns(subject, name) and put(subject, name, asked)):
                 tensor.data = converted
         return subject
 

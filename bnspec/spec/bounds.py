@@ -110,11 +110,12 @@ def bound_moments(
     size, mu = np.abs(x).mean(axis=1), np.abs(mean)
     k = np.abs(x).max(axis=1) if shift is None else np.maximum(np.abs(x).max(axis=1), shift)
     stepwise, underflow = r.extra(r.forward)
-    squares = accumulate(m + 5, r.u) + 5 * stepwise
+    squares = accumulate(m + 5, r.u) + 7 * stepwise
     e_mean = accumulate(m + 4 + 2 * np.log(m), r.u) * (size + k if algorithm == "shifted" else size) + 2 * w
     relative, absolute = r.extra(r.kept)
     if relative:
-        e_mean = e_mean + 2 * relative * (mu + e_mean) + 2 * absolute  # of a sum and of its quotient
+        # Of a sum and of its quotient, and of partial means over one axis and another.
+        e_mean = e_mean + relative * (2 * (mu + e_mean) + 2 * size) + 4 * absolute
     if algorithm == "textbook":
         e_var = squares * (var + mu * mu) + 2 * mu * e_mean + 1.1 * e_mean**2 + 2 * w
     else:

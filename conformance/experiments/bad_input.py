@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -83,6 +84,10 @@ def act_bad_input(stage: Stage) -> BadInputRecord:
         for _ in calls[first:]:
             waits = not fork and len(answers) == first
             answer = child.receive(limit_s + START_S if waits else limit_s)
+            if isinstance(answer, Ending) and answer.timed_out and fork and threading.active_count() > 1:
+                # A pool of threads that the subject started is not there in a fork, and waited for in vain.
+                answers.append(_answer_here(stage, calls[len(answers)], limit_s))
+                break
             answers.append(Answer(ending=answer) if isinstance(answer, Ending) else answer)
             if isinstance(answer, Ending):
                 limit_s = max(LEAST_S, limit_s / 2) if answer.timed_out else limit_s
@@ -100,6 +105,15 @@ def _answer_from(first: int, stage: Stage, send: Send) -> None:
 
 def _answer_afresh(first: int, recipe: Recipe, case: Case, device: str, send: Send) -> None:
     _answer_from(first, Stage(recipe.make(), case, device), send)
+
+
+def _answer_here(stage: Stage, call: BadCall, limit_s: float) -> Answer:
+    """By a thread of this process, where the subject's other threads are; it is left behind if it does not return."""
+    found: list[Answer] = []
+    thread = threading.Thread(target=lambda: found.append(answer_call(stage, call)), daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    return found[0] if found else Answer(ending=Ending(f"did not return within {limit_s:g} s", timed_out=True))
 
 
 def answer_call(stage: Stage, call: BadCall) -> Answer:

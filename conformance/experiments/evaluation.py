@@ -21,10 +21,11 @@ from .states import is_usable, keep_offered
 class EvaluationRecord:
     """Evaluations of one batch.
 
-    `first` is differentiated, `again` is the same input once more; `parts` pairs rows of the batch with the pass in
-    which only they, or they beside other rows, were evaluated. `replaced` follows the replacement of one tensor, whose
-    state it is paired with, `reloaded` that of all. `lesson` is a training pass after these evaluations, on
-    `training_batch`, and `trained` an evaluation after it, by the state `learned`, read just before.
+    `first` is differentiated, `again` is the same input and request once more; `parts` pairs rows of the batch with the
+    pass in which only they, or they beside other rows, were evaluated. `replaced` follows the replacement of one
+    tensor, whose state it is paired with, `reloaded` that of all, without gradients, and `answered` is that once more
+    with them. `lesson` is a training pass after these evaluations, on `training_batch`, and `trained` an evaluation
+    after it, by the state `learned`, read just before, of the `larger` batch that both batches make.
     """
 
     stage: Stage
@@ -37,16 +38,20 @@ class EvaluationRecord:
     replaced: tuple[State, Played]
     other: State
     reloaded: Played
+    answered: Played
     training_batch: Batch
     lesson: Played
     learned: Attempt[State]
+    larger: Batch
     trained: Played
 
     @cached_property
     def expected_trained(self) -> ExpectedPass | None:
         """By the state that the training pass left, where evaluation can be expected of it; R2 judges the rest."""
         state = self.learned.get()
-        return self.expected(state) if is_usable(state) else None
+        return (
+            expect_evaluation(self.stage.terms, self.larger.x, state, self.stage.case.eps) if is_usable(state) else None
+        )
 
     def expected(self, state: State) -> ExpectedPass:
         return expect_evaluation(self.stage.terms, self.batch.x, state, self.stage.case.eps)
@@ -85,7 +90,8 @@ def act_evaluation(stage: Stage) -> EvaluationRecord:
         grad = stage.grad if upstream is not None else NONE
         return play(lambda: layer.run(x, training=False, grad=grad), layer.state, upstream)
 
-    first, again = evaluate(batch.x, dy), evaluate(batch.x)
+    first = evaluate(batch.x, dy)
+    again = play(lambda: layer.run(batch.x, training=False, grad=stage.grad), layer.state, None)
     parts = tuple((rows, x, evaluate(x)) for rows, x in _take_parts(batch.x, training_batch.x))
     name = TENSORS[case.seed % len(TENSORS)]
     partial = replace(start, **{name: getattr(other, name)})
@@ -93,13 +99,15 @@ def act_evaluation(stage: Stage) -> EvaluationRecord:
     replaced = partial, evaluate(batch.x)
     layer.load(other)
     reloaded = play(lambda: layer.run(batch.x, training=False, grad=OFF), layer.state, None)
+    answered = evaluate(batch.x, dy)
     lesson_dy = training_batch.dy if dy is not None else None
     lesson = play(lambda: layer.run(training_batch.x, training=True, grad=stage.grad), layer.state, lesson_dy)
     learned = attempt(layer.state) if lesson.forward.error is None else Attempt[State](error=lesson.forward.error)
-    trained = evaluate(batch.x, dy)
+    larger = Batch(*(np.concatenate(pair) for pair in ((training_batch.x, batch.x), (training_batch.dy, batch.dy))))
+    trained = evaluate(larger.x, larger.dy if dy is not None else None)
     return EvaluationRecord(
-        stage, batch, start, loaded, first, again, parts, replaced, other, reloaded, training_batch, lesson, learned,
-        trained,
+        stage, batch, start, loaded, first, again, parts, replaced, other, reloaded, answered, training_batch, lesson,
+        learned, larger, trained,
     )  # fmt: skip
 
 

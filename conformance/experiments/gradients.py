@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from bnspec.cases.batches import Batch, make_batch, make_state
-from bnspec.cases.layouts import LAYOUTS, SAME_IN_ALL_CHANNELS, lay_out
+from bnspec.cases.layouts import LAYOUTS, REPEATED, lay_out
 from bnspec.layers.protocol import NONE, OFF, Array, Grad, State
 from bnspec.spec.bounds import GradientError
 from bnspec.spec.equations import Cotangents
@@ -87,9 +87,10 @@ def act_gradients(stage: Stage) -> GradientRecord:
     dys = [batch.dy, second.dy, (2 * batch.dy - second.dy).astype(batch.dy.dtype)]
     sums = tuple((dy, differentiate(dy)) for dy in dys)
     plain = np.ascontiguousarray(batch.dy)
-    strided = LAYOUTS.keys() - {"contiguous", SAME_IN_ALL_CHANNELS}
+    strided = LAYOUTS.keys() - {"contiguous", *REPEATED}
     layouts = [(name, lay_out(plain, name)) for name in sorted(strided) if min(plain.shape) > 1]
     layouts.append(("expanded along the batch", np.broadcast_to(plain[:1], plain.shape)))
+    layouts.append(("expanded along the last axis", np.broadcast_to(plain[..., :1], plain.shape)))
     layouts.append(("expanded ones", np.broadcast_to(np.ones((), plain.dtype), plain.shape)))
     laid_out = tuple((name, dy, differentiate(dy)) for name, dy in layouts)
     chosen = SUBSETS if subject.offers("gradient_subsets", "affine") else ()

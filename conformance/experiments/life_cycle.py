@@ -7,104 +7,26 @@ from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 from bnspec.cases.batches import Batch, make_batch, make_state
-from bnspec.layers.protocol import NONE, OFF, Array, Converts, Copies, Grad, Layer, Resets, Saves, State, Switches
+from bnspec.layers.protocol import (
+    NONE,
+    OFF,
+    Array,
+    Converts,
+    Copies,
+    Grad,
+    Layer,
+    Resets,
+    Retunes,
+    Saves,
+    State,
+    Switches,
+)
 
-from ..acting import Attempt, Played, Stage, attempt, play
+from ..acting import Attempt, Stage, attempt, play
+from .life_record import Call, Converting, Copying, LifeRecord, Neighbour, Resetting, Retuning, Saving, Step
 from .states import keep_offered
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Call:
-    """One pass, the state `before` it and the number of training batches that made that; `stage` has its dtype."""
-
-    stage: Stage
-    training: bool
-    batch: Batch
-    before: State
-    count: int
-    played: Played
-
-
-@dataclass(frozen=True)
-class Step:
-    """A call in a sequence of modes: `left` is the state before the switches that led to it, `y_later` its output read
-    again when the sequence is over."""
-
-    left: State
-    call: Call
-    y_later: Attempt[Array]
-
-
-@dataclass(frozen=True)
-class Saving:
-    """A layer `before` and `after` it was saved; another one, of other values, after it `took` that over.
-
-    It is `evaluated` then; `untouched` is its state after an empty save went into it. `left` is that of the saved layer
-    after the other one was trained.
-    """
-
-    before: State
-    after: State
-    took: State
-    evaluated: Call | None
-    untouched: State
-    left: State
-
-
-@dataclass(frozen=True)
-class Copying:
-    """A layer `before` it was copied, and its copy as it was `made`, loaded with other values and `trained`.
-
-    `left` is the layer's state after that; `kept` that of the copy after the layer was loaded and trained in turn.
-    """
-
-    before: State
-    made: State
-    trained: Call
-    left: State
-    kept: State
-
-
-@dataclass(frozen=True)
-class Converting:
-    """A layer `before` and `after` its conversion to another dtype, and its `calls` there."""
-
-    before: State
-    after: State
-    calls: tuple[Call, ...]
-
-
-@dataclass(frozen=True)
-class Resetting:
-    """A layer `before` and `after` a reset, and a training pass that follows."""
-
-    before: State
-    after: State
-    trained: Call
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """A layer `before` and `after` another one was trained; `which` says how the two are related."""
-
-    which: str
-    before: State
-    after: State
-
-
-@dataclass(frozen=True)
-class LifeRecord:
-    """Each part is None where the subject does not offer what it needs."""
-
-    stage: Stage
-    steps: Attempt[tuple[Step, ...]] | None
-    saving: Attempt[Saving] | None
-    copying: Attempt[Copying] | None
-    converting: Attempt[Converting] | None
-    resetting: Attempt[Resetting] | None
-    neighbours: Attempt[tuple[Neighbour, ...]] | None
 
 
 @dataclass(frozen=True)
@@ -147,6 +69,7 @@ def act_life_cycle(stage: Stage) -> LifeRecord:
         offered(_copy_and_train, "copies"),
         offered(_convert, "converts"),
         offered(_train_and_reset, "resets"),
+        offered(_retune, "retunes"),
         offered(_train_neighbours, "initial_state"),
     )
 
@@ -191,25 +114,36 @@ def _switch_about(props: _Props) -> tuple[Step, ...]:
 def _save_and_restore(props: _Props) -> Saving:
     """Save a trained layer; restore into one of other values that has evaluated already; then restore nothing."""
     layer, evaluates = props.make(props.start), props.offers("evaluation")
+    within = props.stage.case.seed % 2 == 1
     heir = props.make(replace(props.other, batches=(props.other.batches or 0) + 7))
     before = props.train(layer)
-    saved = cast(Saves, layer).save()
+    saved = cast(Saves, layer).save(within=within)
     after = layer.state()
     if evaluates:
         heir.run(props.first.x, training=False)
-    cast(Saves, heir).restore(saved)
+    cast(Saves, heir).restore(saved, within=within)
     took = heir.state()
     evaluated = _call(props.stage, heir, props.first, 0, training=False, grad=OFF) if evaluates else None
     cast(Saves, heir).restore(None)
     untouched = heir.state()
     props.train(heir)
-    return Saving(before, after, took, evaluated, untouched, layer.state())
+    left = layer.state()
+    half = props.make(props.other)
+    other = half.state()
+    restored = cast(Saves, half).restore_parameters(cast(Saves, layer).save())
+    return Saving(before, after, took, evaluated, untouched, left, other, half.state() if restored else None)
 
 
 def _copy_and_train(props: _Props) -> Copying:
     """Copy a layer after a training pass; write to the copy and train it, then do so to the layer."""
     stage, layer = props.stage, props.make(props.start)
     before = props.train(layer)
+    evaluated = None
+    if props.offers("evaluation"):
+        layer.run(props.second.x, training=False)
+        still = cast(Copies, layer).copy()
+        evaluated = _call(stage, still, props.first, 0, training=False, grad=OFF)
+    travelled = cast(Copies, layer).travel()
     twin = cast(Copies, layer).copy()
     made = twin.state()
     twin.load(props.other)
@@ -219,11 +153,12 @@ def _copy_and_train(props: _Props) -> Copying:
     left = layer.state()
     layer.load(props.start)
     props.train(layer)
-    return Copying(before, made, trained, left, twin.state())
+    arrived = None if travelled is None else travelled.state()
+    return Copying(before, made, evaluated, arrived, trained, left, twin.state())
 
 
 def _convert(props: _Props) -> Converting:
-    """Convert a layer that has evaluated to the other dtype, train it there, and evaluate it."""
+    """Convert a layer that has evaluated to the other dtype; evaluate, train and evaluate it there."""
     case = props.stage.case
     dtype = {"float32": "float64", "float64": "float32"}[case.dtype]
     there = replace(props.stage, case=replace(case, dtype=dtype))
@@ -235,18 +170,48 @@ def _convert(props: _Props) -> Converting:
     after = layer.state()
     calls = [
         _call(there, layer, batch, props.start.batches or 0, training=training, grad=there.grad)
-        for training in ((True, False) if evaluates else (True,))
+        for training in ((False, True, False) if evaluates else (True,))
     ]
     return Converting(before, after, tuple(calls))
 
 
 def _train_and_reset(props: _Props) -> Resetting:
-    """Train, reset, and train again."""
-    layer = props.make(props.start)
+    """Train, evaluate, reset, evaluate and train again."""
+    layer, stage, evaluates = props.make(props.start), props.stage, props.offers("evaluation")
     before = props.train(layer)
+    if evaluates:
+        layer.run(props.second.x, training=False)
     cast(Resets, layer).reset()
     after = layer.state()
-    return Resetting(before, after, _call(props.stage, layer, props.first, 0, training=True, grad=props.stage.grad))
+    evaluated = _call(stage, layer, props.first, 0, training=False, grad=OFF) if evaluates else None
+    return Resetting(before, after, evaluated, _call(stage, layer, props.first, 0, training=True, grad=stage.grad))
+
+
+def _retune(props: _Props) -> Retuning:
+    """Train and evaluate, set eps and momentum, evaluate and train; then average plainly from a reset on."""
+    stage, layer, count = props.stage, props.make(props.start), props.start.batches or 0
+    dy = props.second.dy if props.offers("gradients") else None
+
+    def call(there: Stage, count: int, training: bool) -> Call:
+        return _call(there, layer, props.second, count, training=training, grad=stage.grad, dy=dy)
+
+    props.train(layer)
+    layer.run(props.first.x, training=False)
+    layer.load(props.start)
+    there = _set(stage, layer, 0.6)
+    calls = [call(there, count, training) for training in (False, True)]
+    if props.offers("cumulative") and props.offers("resets"):
+        cast(Resets, layer).reset()
+        averaging = _set(stage, layer, None)
+        calls += [call(averaging, count, training=True) for count in (0, 1)]
+    return Retuning(tuple(calls))
+
+
+def _set(stage: Stage, layer: Layer, momentum: float | None) -> Stage:
+    """Set a larger eps, and momentum; the stage on which they are what the case asks for."""
+    eps = stage.case.eps * 8
+    cast(Retunes, layer).retune(eps=eps, momentum=momentum)
+    return replace(stage, case=replace(stage.case, eps=eps, momentum=momentum))
 
 
 def _train_neighbours(props: _Props) -> tuple[Neighbour, ...]:

@@ -1,8 +1,8 @@
-"""One value that is not finite, in the batch or in the upstream gradient."""
+"""One value that is not finite: in the batch, in the upstream gradient, or in the running variance."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -24,8 +24,9 @@ VALUES = (np.nan, np.inf, -np.inf)
 class NonfiniteRecord:
     """Passes of a batch in which one value of channel `channel`, at `place` of the batch, was replaced.
 
-    `trained` and `evaluated` pair what stood there with the pass; `upstream` pairs a mode with the pass of the finite
-    batch whose upstream gradient held a NaN there. gamma of the channel is not 0.
+    `trained` and `evaluated` pair what stood there with the pass; `upstream` names a mode, what stood there in the
+    upstream gradient, and the pass of the finite batch. `spoilt` pairs a mode with the pass of a layer whose running
+    variance is NaN in the channel. gamma of the channel is not 0.
     """
 
     stage: Stage
@@ -34,7 +35,8 @@ class NonfiniteRecord:
     place: tuple[int, ...]
     trained: tuple[tuple[float, Played], ...]
     evaluated: tuple[tuple[float, Played], ...]
-    upstream: tuple[tuple[bool, Played], ...]
+    upstream: tuple[tuple[bool, float, Played], ...]
+    spoilt: tuple[tuple[bool, Played], ...]
 
     @property
     def channel(self) -> int:
@@ -79,8 +81,8 @@ def act_nonfinite(stage: Stage) -> NonfiniteRecord:
     layer = subject.make_layer(case, stage.device)
     gradients = subject.offers("gradients")
 
-    def run(training: bool, x: Array, dy: Array) -> Played:
-        layer.load(start)
+    def run(training: bool, x: Array, dy: Array, state: State = start) -> Played:
+        layer.load(state)
         upstream = dy if gradients else None
         return play(lambda: layer.run(x, training=training, grad=stage.grad), layer.state, upstream)
 
@@ -91,9 +93,18 @@ def act_nonfinite(stage: Stage) -> NonfiniteRecord:
         )
         for training in modes
     }
-    spoilt = _spoil(batch.dy, place, np.nan, case.upstream_layout)
-    upstream = tuple((training, run(training, batch.x, spoilt)) for training in modes) if gradients else ()
-    return NonfiniteRecord(stage, batch, start, place, passes[True], passes.get(False, ()), upstream)
+    upstream = tuple(
+        (training, value, run(training, batch.x, _spoil(batch.dy, place, value, case.upstream_layout)))
+        for training in (modes if gradients else ())
+        for value in (np.nan, np.inf)
+    )
+    spoilt: tuple[tuple[bool, Played], ...] = ()
+    if start.running_var is not None:
+        var = np.array(start.running_var)
+        var.reshape(-1)[place[1]] = np.nan
+        state = replace(start, running_var=var)
+        spoilt = tuple((training, run(training, batch.x, batch.dy, state)) for training in modes)
+    return NonfiniteRecord(stage, batch, start, place, passes[True], passes.get(False, ()), upstream, spoilt)
 
 
 def _choose_place(stage: Stage, start: State) -> tuple[int, ...]:

@@ -87,6 +87,8 @@ def act_reentrance(stage: Stage) -> ReentranceRecord:
     start, other = (keep_offered(stage, make_state(case, stream)) for stream in ("state", "other"))
     rehearsal = _Rehearsal(stage, stage.subject.make_layer(case, stage.device), start, batches)
     scenes, trained, answered = rehearsal.use_twice()
+    scenes += rehearsal.answer_twice()
+    scenes.append(rehearsal.interrupt("first", " when two later forwards wait as well", rehearsal.forward_twice))
     late = None
     if _evaluates(stage):
         scenes.append(rehearsal.interrupt("first", " after an evaluation", lambda: rehearsal.forward("evaluated")))
@@ -115,6 +117,9 @@ class _Rehearsal:
         batch = self.batches[name == "second"]
         return self.layer.run(batch.x, training=name != "evaluated", grad=self.stage.grad)
 
+    def forward_twice(self) -> tuple[Pass, Pass]:
+        return self.forward("second"), self.forward("second")
+
     def backward(self, name: str, waiting: Attempt[Pass]) -> Attempt[Gradients]:
         return attempt(lambda: waiting.get().backward(self.batches[name == "second"].dy))
 
@@ -128,6 +133,17 @@ class _Rehearsal:
             order = f" when two forwards wait and the {names[0]} is answered first"
             scenes += [Scene(name, order, self.backward(name, waiting[name])) for name in names]
         return scenes, trained, attempt(self.layer.state)
+
+    def answer_twice(self) -> list[Scene]:
+        """One forward and two backwards, the second of which may refuse."""
+        self.layer.load(self.start)
+        waiting, dy = attempt(lambda: self.forward("first")), self.batches[0].dy
+        both = attempt(lambda: cast(Reenters, self.layer).answer_twice(waiting.get(), dy))
+        if both.error is not None:
+            return [Scene("first", " which keeps its graph", Attempt(error=both.error))]
+        first, again = both.get()
+        kept = [Scene("first", " which keeps its graph", Attempt(first))]
+        return [*kept, Scene("first", " a second time", attempt(again), may_refuse=True)]
 
     def interrupt(self, name: str, when: str, act: Callable[[], object], *, may_refuse: bool = False) -> Scene:
         """A forward, an act, and the forward's backward."""

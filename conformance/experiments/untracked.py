@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bnspec.cases.batches import Batch, make_batch, make_state
-from bnspec.layers.protocol import NONE, State
+from bnspec.layers.protocol import NONE, Grad, State
 
 from ..acting import Played, Stage, play
 from ..expected import ExpectedPass, expect_training
@@ -15,12 +15,14 @@ from .states import keep_offered
 
 @dataclass(frozen=True)
 class UntrackedRecord:
-    """Evaluations of a batch, and of `single`, the first value of each channel."""
+    """Evaluations of a batch, and of `single`, the first value of each channel, after it was `taught` a lesson."""
 
     stage: Stage
     batch: Batch
     single: Batch
     start: State
+    lesson: Batch
+    taught: Played
     whole: Played
     alone: Played
 
@@ -29,9 +31,13 @@ class UntrackedRecord:
         """What training gives, which normalises with the batch."""
         return expect_training(self.stage.terms, self.batch.x, self.start, self.stage.case.eps)
 
+    @cached_property
+    def expected_taught(self) -> ExpectedPass:
+        return expect_training(self.stage.terms, self.lesson.x, self.start, self.stage.case.eps)
+
 
 def act_untracked(stage: Stage) -> UntrackedRecord:
-    """Evaluate without running statistics."""
+    """Train and evaluate without running statistics."""
     case = stage.case
     batch = make_batch(case)
     one = tuple(slice(None) if axis == 1 else slice(1) for axis in range(batch.x.ndim))
@@ -39,9 +45,12 @@ def act_untracked(stage: Stage) -> UntrackedRecord:
     start = replace(keep_offered(stage, make_state(case)), running_mean=None, running_var=None, batches=None)
     layer = stage.subject.make_layer(case, stage.device, tracked=False)
     layer.load(start)
-    layer.run(make_batch(case, "training").x, training=True)  # which must leave nothing to evaluate by
+    lesson = make_batch(case, "training")
 
-    def evaluate(one: Batch) -> Played:
-        return play(lambda: layer.run(one.x, training=False, grad=NONE), layer.state, None)
+    def run(one: Batch, grad: Grad, training: bool = False) -> Played:
+        dy = one.dy if grad.x else None
+        return play(lambda: layer.run(one.x, training=training, grad=grad), layer.state, dy)
 
-    return UntrackedRecord(stage, batch, single, start, evaluate(batch), evaluate(single))
+    taught = run(lesson, stage.grad, training=True)  # which must leave nothing to evaluate by
+    whole, alone = run(batch, stage.grad), run(single, NONE)
+    return UntrackedRecord(stage, batch, single, start, lesson, taught, whole, alone)

@@ -15,6 +15,7 @@ from ..experiments.bad_input import Answer, BadCall, BadInputRecord, read_error
 from ..experiments.training import TrainingRecord
 from ..experiments.untracked import UntrackedRecord
 from .forward import judge_output
+from .gradients import judge_gradients
 
 PARAMETERS = ("running_mean", "running_var", "gamma", "beta")
 
@@ -59,6 +60,9 @@ def judge_b4(record: BadInputRecord) -> Judgement:
     return worst_of(*checks)
 
 
+UNTRACKED = " in evaluation without running statistics"
+
+
 def judge_e5(record: UntrackedRecord) -> Judgement:
     """Evaluation without running statistics normalises with the batch, or is refused, as the dialect says."""
     stage, x = record.stage, record.batch.x
@@ -66,8 +70,14 @@ def judge_e5(record: UntrackedRecord) -> Judgement:
         answer = _read(record.whole)
         return _agree("evaluation") if answer.refused else _unanswered("evaluation", answer, "an exception")
     says = "one value per channel in evaluation without running statistics"
+    checks = [judge_output(record.whole, record.expected, x.shape, f"y{UNTRACKED}")]
+    if stage.subject.offers("gradients"):
+        exact, bound = record.expected.differentiate(record.batch.dy)
+        telling = record.expected.informative
+        gradients = record.whole.gradients.get()
+        checks.append(judge_gradients(gradients, exact, bound, stage, x.shape, telling, when=UNTRACKED))
     return worst_of(
-        judge_output(record.whole, record.expected, x.shape, "y in evaluation without running statistics"),
+        *checks,
         judge_one_value(stage, record.single.x, record.start, _read(record.alone), says),
     )
 

@@ -26,7 +26,9 @@ def judge_e1(record: EvaluationRecord) -> Judgement:
     description = record.first.forward.get().describe()
     checks.append(differs("dtype of y in evaluation", description.dtype, record.stage.case.precision.storage.name))
     if record.expected_trained is not None:
-        checks.append(judge_output(record.trained, record.expected_trained, shape, "y after a training pass"))
+        checks.append(
+            judge_output(record.trained, record.expected_trained, record.larger.x.shape, "y after a training pass")
+        )
     return worst_of(*checks)
 
 

@@ -86,16 +86,23 @@ def judge_g1_after_evaluation(record: EvaluationRecord) -> Judgement:
 
 
 def judge_g2(record: EvaluationRecord) -> Judgement:
-    """Evaluation's gradients, on a fresh layer and after a training pass."""
+    """Evaluation's gradients: on a fresh layer, after an evaluation without any, and after a training pass."""
     shape = record.batch.x.shape
     exact, bound = record.expected_gradients
     gamma = record.expected_first.magnitudes.gamma
     checks = [judge_gradients(record.first.gradients.get(), exact, bound, record.stage, shape, gamma != 0)]
-    if record.expected_trained is not None:
-        exact, bound = record.expected_trained.differentiate(record.batch.dy)
+    answered = record.expected(record.other)
+    exact, bound = answered.differentiate(record.batch.dy)
+    checks.append(
+        judge_gradients(record.answered.gradients.get(), exact, bound, record.stage, shape,
+                        answered.magnitudes.gamma != 0, when=" after an evaluation without gradients")
+    )  # fmt: skip
+    trained = record.expected_trained
+    if trained is not None:
+        exact, bound = trained.differentiate(record.larger.dy)
         checks.append(
-            judge_gradients(record.trained.gradients.get(), exact, bound, record.stage, shape, gamma != 0,
-                            when=" after a training pass")
+            judge_gradients(record.trained.gradients.get(), exact, bound, record.stage, record.larger.x.shape,
+                            trained.magnitudes.gamma != 0, when=" after a training pass")
         )  # fmt: skip
     return worst_of(*checks)
 

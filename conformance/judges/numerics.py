@@ -18,7 +18,8 @@ def judge_n6(record: NonfiniteRecord) -> Judgement:
     """What is not finite stays in its channel in training, in its place in evaluation, and is lost in neither."""
     checks = [_judge_pass(record, True, value, played) for value, played in record.trained]
     checks += [_judge_pass(record, False, value, played) for value, played in record.evaluated]
-    checks += [_judge_upstream(record, training, played) for training, played in record.upstream]
+    checks += [_judge_upstream(record, *upstream) for upstream in record.upstream]
+    checks += [_judge_spoilt(record, training, played) for training, played in record.spoilt]
     return worst_of(*checks)
 
 
@@ -31,7 +32,8 @@ def _judge_pass(record: NonfiniteRecord, training: bool, value: float, played: P
         return differs(f"shape of y{when}", y.shape, record.batch.x.shape)
     coupled = training and not is_frozen(record.stage.subject.dialect)
     if coupled:
-        checks = [_all_nan(f"y of that channel{when}", y[:, j])]
+        lost = _all_nan if np.isnan(value) else _none_finite  # NaN, unless NaN is clamped to 0 in the variance
+        checks = [lost(f"y of that channel{when}", y[:, j])]
     else:
         sign = np.sign(float(expected.magnitudes.gamma[j]))
         checks = [differs(f"y of that place{when}", _word(float(y[record.place])), _word(sign * value))]
@@ -45,12 +47,15 @@ def _judge_pass(record: NonfiniteRecord, training: bool, value: float, played: P
 
 
 def _judge_buffers(record: NonfiniteRecord, played: Played, when: str) -> Judgement:
-    """Those of the channel are not finite, where the batch has any weight; the others are as without it."""
+    """One of the channel's is not finite, where the batch has any weight; those of others are as without it.
+
+    Not both, because the maximum that clamps a variance may be IEEE 754's maxNum, which gives 0 for NaN.
+    """
     terms, j, state = record.stage.terms, record.channel, played.after_forward.get()
     exact = record.expected_buffers
     weight = weight_of_new_batch(terms.dialect, record.stage.case.momentum, record.start.batches or 0, terms.arithmetic)
     learns = float(terms.arithmetic.float64(weight)) > 0 and not is_frozen(terms.dialect)
-    checks = []
+    checks, spoilt = [], list[bool]()
     for name, observed, wanted, bound in (
         ("running_mean", state.running_mean, exact.mean, exact.e_mean),
         ("running_var", state.running_var, exact.var, exact.e_var),
@@ -58,30 +63,51 @@ def _judge_buffers(record: NonfiniteRecord, played: Played, when: str) -> Judgem
         if observed is None or observed.size != len(bound):
             return VACUOUS  # R1's matter
         flat = observed.reshape(-1)
-        if learns:
-            word = "finite" if np.isfinite(flat[j]) else "not finite"
-            checks.append(differs(f"{name} of that channel after one step{when}", word, "not finite"))
+        spoilt.append(not np.isfinite(flat[j]))
         others = np.where(np.arange(len(bound)) == j, np.inf, bound)
         checks.append(
             compare(f"{name} after one step{when}", flat, wanted, others, terms.arithmetic, axes=("channel",))
         )
+    if learns:
+        word = "not finite" if any(spoilt) else "finite"
+        checks.append(differs(f"running statistics of that channel after one step{when}", word, "not finite"))
     return worst_of(*checks)
 
 
-def _judge_upstream(record: NonfiniteRecord, training: bool, played: Played) -> Judgement:
-    """A NaN in g: in all of dx of its channel in training, in its place in evaluation, and in d_gamma and d_beta."""
+def _judge_upstream(record: NonfiniteRecord, training: bool, value: float, played: Played) -> Judgement:
+    """NaN or infinity in g: in all of dx of its channel in training, in its place in evaluation, in d_gamma, d_beta."""
     j = record.channel
-    when = f" for one NaN in g in channel {j}, in {'training' if training else 'evaluation'}"
+    when = f" for one {value} in g in channel {j}, in {'training' if training else 'evaluation'}"
+    lost = _all_nan if np.isnan(value) else _none_finite
     gradients = played.gradients.get()
     checks = []
     if gradients.x is not None and gradients.x.shape == record.batch.x.shape:
         coupled = training and not is_frozen(record.stage.subject.dialect)
         reached = gradients.x[:, j] if coupled else gradients.x[record.place]
-        checks.append(_all_nan(f"dx of that {'channel' if coupled else 'place'}{when}", np.asarray(reached)))
+        checks.append(lost(f"dx of that {'channel' if coupled else 'place'}{when}", np.asarray(reached)))
     for name, found in (("dgamma", gradients.gamma), ("dbeta", gradients.beta)):
         if found is not None and record.stage.subject.offers("affine"):
-            checks.append(_all_nan(f"{name} of that channel{when}", found.reshape(-1)[j : j + 1]))
+            checks.append(lost(f"{name} of that channel{when}", found.reshape(-1)[j : j + 1]))
     return worst_of(*checks, _judge_gradients(record, training, played, when))
+
+
+def _judge_spoilt(record: NonfiniteRecord, training: bool, played: Played) -> Judgement:
+    """A NaN in the running variance: all of y of its channel where that normalises, and NaN it stays in training."""
+    j, terms = record.channel, record.stage.terms
+    when = f" where running_var of channel {j} is nan, in {'training' if training else 'evaluation'}"
+    expected, y = record.expected(training), played.y.get()
+    if y.shape != record.batch.x.shape:
+        return differs(f"shape of y{when}", y.shape, record.batch.x.shape)
+    reached = not training or is_frozen(terms.dialect)
+    checks = [_all_nan(f"y of that channel{when}", y[:, j])] if reached else []
+    bound = np.where((np.arange(y.shape[1]) == j)[:, None] & reached, np.inf, expected.e_y)
+    checks.append(compare(f"y{when}", channel_major(y), expected.forward.y, bound, terms.arithmetic))
+    weight = weight_of_new_batch(terms.dialect, record.stage.case.momentum, record.start.batches or 0, terms.arithmetic)
+    var = played.after_forward.get().running_var
+    keeps = not training or is_frozen(terms.dialect) or float(terms.arithmetic.float64(weight)) < 1
+    if var is not None and var.size == y.shape[1] and keeps:
+        checks.append(_all_nan(f"running_var of that channel{when}", var.reshape(-1)[j : j + 1]))
+    return worst_of(*checks)
 
 
 def _judge_gradients(record: NonfiniteRecord, training: bool, played: Played, when: str) -> Judgement:
@@ -116,6 +142,12 @@ def _all_nan(quantity: str, values: Array) -> Judgement:
     """Judge that every value is NaN."""
     held = values[~np.isnan(values)].reshape(-1)
     return differs(quantity, _word(held[0]) if held.size else "nan", "nan")
+
+
+def _none_finite(quantity: str, values: Array) -> Judgement:
+    """Judge that no value is finite."""
+    held = values[np.isfinite(values)].reshape(-1)
+    return differs(quantity, _word(held[0]) if held.size else "not finite", "not finite")
 
 
 def _word(value: float) -> str:

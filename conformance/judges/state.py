@@ -8,7 +8,7 @@ from bnspec.layers.protocol import State, as_dtype
 
 from ..compare import VACUOUS, Judgement, compare_bits, differs, worst_of
 from ..expected import ExpectedPass, begin_buffers, expect_evaluation, expect_training, update_buffers
-from ..experiments.life_cycle import Call, LifeRecord, Step
+from ..experiments.life_record import Call, LifeRecord, Step
 from ..experiments.states import initial_state, is_usable
 from .forward import judge_output
 from .gradients import judge_gradients
@@ -65,6 +65,13 @@ def judge_s1(record: LifeRecord) -> Judgement:
         judge_same(saving.took, saving.before, "after a restore"),
         judge_same(saving.untouched, saving.took, "after a restore of nothing"),
         judge_same(saving.left, saving.after, "after what was restored from it was trained"),
+        VACUOUS
+        if saving.partial is None
+        else judge_same(
+            saving.partial,
+            replace(saving.other, gamma=saving.left.gamma, beta=saving.left.beta),
+            "after a restore of gamma and beta alone",
+        ),
         VACUOUS if saving.evaluated is None else judge_call(saving.evaluated, "after a restore"),
     )
 
@@ -76,6 +83,10 @@ def judge_s2(record: LifeRecord) -> Judgement:
     call, stage = copying.trained, record.stage
     checks = [
         judge_same(copying.made, copying.before, "of a copy"),
+        VACUOUS if copying.travelled is None else judge_same(copying.travelled, copying.before, "of a pickled copy"),
+        VACUOUS
+        if copying.evaluated is None
+        else judge_call(copying.evaluated, "of a copy, in the mode of its original"),
         judge_same(copying.left, copying.before, "after a copy was trained"),
         judge_same(copying.kept, call.played.after_backward.get(), "of a copy after its original was trained"),
     ]
@@ -101,6 +112,22 @@ def judge_s3(record: LifeRecord) -> Judgement:
     wanted = replace(converting.before, **rounded)
     calls = [judge_call(call, "after a conversion") for call in converting.calls]
     return worst_of(judge_same(converting.after, wanted, "after a conversion"), *calls)
+
+
+def judge_s8(record: LifeRecord) -> Judgement:
+    """F1, R2, E1, R4 and the gradients, by the eps and the momentum that were set last."""
+    assert record.retuning is not None
+    checks = []
+    for call in record.retuning.get().calls:
+        checks.append(judge_call(call, "after eps and momentum were set"))
+        gradients, expected = call.played.gradients.get(), _expect(call)
+        if gradients.x is not None and expected is not None:
+            exact, bound = expected.differentiate(call.batch.dy)
+            checks.append(
+                judge_gradients(gradients, exact, bound, call.stage, call.batch.x.shape, expected.informative,
+                                when=" after eps and momentum were set")
+            )  # fmt: skip
+    return worst_of(*checks)
 
 
 def judge_s4(record: LifeRecord) -> Judgement:
@@ -156,6 +183,7 @@ def judge_r12(record: LifeRecord) -> Judgement:
     checks = [
         _judge_arrays(after, wanted, (*PARAMETERS, *BUFFERS), "after a reset"),
         judge_call(resetting.trained, "after a reset"),
+        VACUOUS if resetting.evaluated is None else judge_call(resetting.evaluated, "after a reset"),
     ]
     if after.batches is not None:
         checks.append(differs("number of batches after a reset", after.batches, 0))

@@ -93,6 +93,7 @@ HISTORIES = (
             "S2": state.judge_s2,
             "S3": state.judge_s3,
             "S4": state.judge_s4,
+            "S8": state.judge_s8,
             "E8": state.judge_e8,
             "R9": state.judge_r9,
             "R11": state.judge_r11,

@@ -9,8 +9,9 @@ from ..experiments.bad_input import act_bad_input
 from ..experiments.layouts import act_arguments, act_formats, act_singles
 from ..experiments.nonfinite import act_nonfinite
 from ..experiments.surroundings import act_surroundings
+from ..experiments.unscaled import act_unscaled
 from ..experiments.untracked import act_untracked
-from ..judges import bad_input, layout, numerics, surroundings
+from ..judges import bad_input, constructions, layout, numerics, surroundings
 from ..literals import small
 
 INPUTS = (
@@ -60,11 +61,26 @@ INPUTS = (
     Experiment(
         "untracked",
         act_untracked,
-        {"E5": bad_input.judge_e5},
+        {"E5": bad_input.judge_e5, "F1": constructions.judge_f1_untracked, "G1": constructions.judge_g1_untracked},
         needs=("untracked",),
         cases=3,
         longest=70,
         literal=small("untracked"),
+    ),
+    Experiment(
+        "unscaled",
+        act_unscaled,
+        {
+            "F1": constructions.judge_f1_unscaled,
+            "R2": constructions.judge_r2_unscaled,
+            "E1": constructions.judge_e1_unscaled,
+            "G1": constructions.judge_g1_unscaled,
+            "G2": constructions.judge_g2_unscaled,
+        },
+        needs=("unscaled",),
+        cases=2,
+        longest=70,
+        literal=small("unscaled"),
     ),
     Experiment(
         "surroundings",

@@ -11,7 +11,7 @@ from ..experiments.jacobian import act_jacobian
 from ..experiments.training import act_training
 from ..experiments.variants import act_variants
 from ..judges import bad_input, consequences, coverage, evaluation, forward, gradients, running
-from ..literals import as_in_networks, every_layout, every_rank, in_low_precision
+from ..literals import as_in_networks, every_layout, every_rank, in_low_precision, kinds_of_parameters, round_sizes
 
 PASSES = (
     Experiment(
@@ -73,6 +73,8 @@ PASSES = (
             *every_rank("training"),
             *every_layout(),
             *as_in_networks("training"),
+            *round_sizes("training"),
+            *kinds_of_parameters("training", "trivial", "zero"),
             Case("training", "float32", (10007, 1), 1e-5, 0.3, "outlier"),
             Case("training", "float32", (1, 1, 10007), 1e-5, 0.3, "outlier"),
             Case("training", "float32", (1, 1, 10007, 1), 1e-5, 0.3, "outlier"),
@@ -96,7 +98,13 @@ PASSES = (
         },
         needs=("evaluation", "running_statistics"),
         cases=10,
-        literal=(*every_rank("evaluation"), *as_in_networks("evaluation")),
+        literal=(
+            *every_rank("evaluation"),
+            *as_in_networks("evaluation"),
+            *round_sizes("evaluation"),
+            *kinds_of_parameters("evaluation", "trivial", "zero", "dead"),
+            Case("evaluation", "float32", (1, 3, 22003), 0.1, 0.3),
+        ),
         low_cases=3,
         low_literal=in_low_precision("evaluation")[:4],
     ),
@@ -112,7 +120,10 @@ PASSES = (
         needs=("gradients",),
         cases=6,
         longest=260,
-        literal=tuple(case for case in every_rank("gradients") if case.count < 30),
+        literal=(
+            *(case for case in every_rank("gradients") if case.count < 30),
+            *kinds_of_parameters("gradients", "trivial"),
+        ),
         low_cases=2,
         low_literal=in_low_precision("gradients")[:4],
     ),

@@ -96,4 +96,17 @@ STATE: tuple[Clause, ...] = (
         status="provisional",
         informative=(1, 4, 32),
     ),
+    Clause(
+        id="S8",
+        title="eps and momentum set later",
+        statement="Where eps and momentum are attributes that the layer documents, every pass after they were set goes"
+        " by the new ones: F1, R2, R4 (momentum None), E1, G1 and G2.",
+        why="Networks are tuned after they are built: eps and momentum of all their batch norms are set in a loop, and"
+        " stochastic weight averaging sets momentum to None before it passes the data once more.",
+        source="torch.optim.swa_utils.update_bn; torch.nn.BatchNorm2d, attributes",
+        bound="those of the clauses that it names",
+        status="active",
+        needs=("running_statistics", "evaluation", "retunes", "loadable"),
+        informative=RARE,
+    ),
 )

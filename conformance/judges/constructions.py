@@ -1,0 +1,85 @@
+"""Layers that were built without parameters, or without running statistics: the same equations with less in them."""
+
+from __future__ import annotations
+
+from bnspec.cases.layouts import channel_major
+
+from ..acting import Played
+from ..compare import VACUOUS, Judgement, compare, differs, worst_of
+from ..expected import ExpectedPass
+from ..experiments.unscaled import UnscaledRecord
+from ..experiments.untracked import UntrackedRecord
+from .forward import judge_output
+from .gradients import judge_gradients
+from .running import judge_buffers
+
+WITHOUT_PARAMETERS = " without gamma and beta"
+UNTRACKED = " in training without running statistics"
+
+
+def judge_f1_unscaled(record: UnscaledRecord) -> Judgement:
+    """The training output is xhat, whatever needs a gradient."""
+    shape = record.batch.x.shape
+    return worst_of(
+        *(
+            judge_output(played, record.expected_training, shape, f"y{WITHOUT_PARAMETERS}")
+            for played in (record.trained, record.silent)
+        )
+    )
+
+
+def judge_r2_unscaled(record: UnscaledRecord) -> Judgement:
+    """The running statistics learn as of any layer, whatever needs a gradient."""
+    if record.start.running_mean is None:
+        return VACUOUS
+    checks = []
+    for played in (record.trained, record.silent):
+        played.forward.get()
+        state = played.after_forward.get()
+        checks.append(judge_buffers(state, record.expected_buffers, record.stage, f"a batch{WITHOUT_PARAMETERS}"))
+    return worst_of(*checks)
+
+
+def judge_e1_unscaled(record: UnscaledRecord) -> Judgement:
+    """The evaluation is (x - rm)/sqrt(rv + eps)."""
+    if record.evaluated is None:
+        return VACUOUS
+    shape = record.batch.x.shape
+    return judge_output(record.evaluated, record.expected_evaluation, shape, f"y in evaluation{WITHOUT_PARAMETERS}")
+
+
+def judge_g1_unscaled(record: UnscaledRecord) -> Judgement:
+    """dx of the training pass."""
+    return _judge_dx(record, record.trained, record.expected_training, "")
+
+
+def judge_g2_unscaled(record: UnscaledRecord) -> Judgement:
+    """dx of the evaluation."""
+    if record.evaluated is None:
+        return VACUOUS
+    return _judge_dx(record, record.evaluated, record.expected_evaluation, " in evaluation")
+
+
+def _judge_dx(record: UnscaledRecord, played: Played, expected: ExpectedPass, when: str) -> Judgement:
+    exact, bound = expected.differentiate(record.batch.dy)
+    dx = played.gradients.get().x
+    quantity = f"dx{when}{WITHOUT_PARAMETERS}"
+    if dx is None:
+        return differs(quantity, "no gradient", "a gradient")
+    if dx.shape != record.batch.x.shape:
+        return differs(f"shape of {quantity}", dx.shape, record.batch.x.shape)
+    arithmetic = record.stage.terms.arithmetic
+    return compare(quantity, channel_major(dx), exact.x, bound.x, arithmetic, informative=expected.informative)
+
+
+def judge_f1_untracked(record: UntrackedRecord) -> Judgement:
+    """The training output of a layer without running statistics."""
+    return judge_output(record.taught, record.expected_taught, record.lesson.x.shape, f"y{UNTRACKED}")
+
+
+def judge_g1_untracked(record: UntrackedRecord) -> Judgement:
+    """The gradients of a training pass of a layer without running statistics."""
+    expected = record.expected_taught
+    exact, bound = expected.differentiate(record.lesson.dy)
+    return judge_gradients(record.taught.gradients.get(), exact, bound, record.stage, record.lesson.x.shape,
+                           expected.informative, when=UNTRACKED)  # fmt: skip
