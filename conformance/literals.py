@@ -55,21 +55,26 @@ def as_in_networks(experiment: str) -> tuple[Case, ...]:
 
 
 def in_low_precision(experiment: str, **decisions: Any) -> tuple[Case, ...]:
-    """A plain case of every rank, a tail, channels last, and a count at which sums in half precision stop."""
+    """A plain case of every rank and one with an eps that half precision lacks, a tail, channels last, and counts at
+    which sums in half precision stop."""
     rows = (
-        ((5, 3), "spread", "drawn", "contiguous"),
-        ((5, 3, 4), "spread", "drawn", "contiguous"),
-        ((3, 2, 2, 4), "spread", "drawn", "channels_last"),
-        ((2, 3, 2, 2, 3), "spread", "drawn", "contiguous"),
-        ((67, 2), "late", "last", "contiguous"),
-        ((1, 2, 67), "late", "last", "contiguous"),
-        ((67, 2, 1, 1), "late", "last", "contiguous"),
-        ((67, 2, 1, 1, 1), "late", "last", "contiguous"),
-        ((2, 3, 2, 3, 2), "spread", "drawn", "channels_last"),
+        ((5, 3), 0.1, "spread", "drawn", "contiguous"),
+        ((5, 3, 4), 0.1, "spread", "drawn", "contiguous"),
+        ((3, 2, 2, 4), 0.1, "spread", "drawn", "channels_last"),
+        ((2, 3, 2, 2, 3), 0.1, "spread", "drawn", "contiguous"),
+        ((6, 3), 1e-8, "spread", "drawn", "contiguous"),
+        ((3, 3, 4), 1e-8, "spread", "drawn", "contiguous"),
+        ((3, 3, 2, 3), 1e-8, "spread", "drawn", "contiguous"),
+        ((2, 3, 2, 3, 2), 1e-8, "spread", "drawn", "contiguous"),
+        ((67, 2), 0.1, "late", "last", "contiguous"),
+        ((1, 2, 67), 0.1, "late", "last", "contiguous"),
+        ((67, 2, 1, 1), 0.1, "late", "last", "contiguous"),
+        ((67, 2, 1, 1, 1), 0.1, "late", "last", "contiguous"),
+        ((2, 3, 2, 3, 2), 0.1, "spread", "drawn", "channels_last"),
     )
     return tuple(
-        Case(experiment, "float32", shape, 0.1, 0.3, fill, combinable(experiment, upstream), layout, **decisions)
-        for shape, fill, upstream, layout in rows
+        Case(experiment, "float32", shape, eps, 0.3, fill, combinable(experiment, upstream), layout, **decisions)
+        for shape, eps, fill, upstream, layout in rows
     )
 
 

@@ -194,6 +194,10 @@ def bound_output(v: Magnitudes, y: Floats, e: StatisticsError, r: Rounding) -> F
     relative, _ = r.extra(r.kept)
     if relative:
         bound = bound + relative * (gamma * top * (np.abs(v.deviation) + 2 * (np.abs(v.mean) + e.mean)[:, None]) + beta)
+    if r.output.precision < r.forward.precision:  # xhat may be rounded to the format of x before it is scaled
+        relative, absolute = r.extra(r.output)
+        xhat = np.abs(v.deviation) * v.rstd[:, None] + _from_statistics(v, e)
+        bound = bound + gamma * (relative * xhat + absolute)
     return store(bound, y, r, r.output)
 
 

@@ -106,7 +106,7 @@ PASSES = (
             Case("evaluation", "float32", (1, 3, 22003), 0.1, 0.3),
         ),
         low_cases=3,
-        low_literal=in_low_precision("evaluation")[:4],
+        low_literal=in_low_precision("evaluation")[:8],
     ),
     Experiment(
         "gradients",
