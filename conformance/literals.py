@@ -51,6 +51,7 @@ def as_in_networks(experiment: str) -> tuple[Case, ...]:
         for fill, upstream in (("late", "last"), ("spread", "drawn")):
             last = "channels_last"
             cases.append(Case(experiment, "float32", shape, 1e-3, 0.3, fill, upstream, last, last))
+    cases += [Case(experiment, "float32", shape, 1e-3, 0.3, layout="channels_last") for shape in innermost[::2]]
     return tuple(cases)
 
 

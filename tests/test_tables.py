@@ -18,7 +18,7 @@ from bnspec.spec.clauses import CLAUSES, FAMILIES, LEVELS, NOTATION, SPEC_VERSIO
 from bnspec.spec.dialects import DIALECTS, FIELDS, ROWS, Dialect, UnknownDialect, find_dialect, neighbours
 
 ROOT = Path(__file__).resolve().parent.parent
-SIZES = {"F": 13, "R": 12, "E": 8, "G": 14, "N": 8, "L": 8, "B": 10, "S": 7, "D": 1, "C": 6}
+SIZES = {"F": 13, "R": 12, "E": 8, "G": 14, "N": 8, "L": 8, "B": 10, "S": 8, "D": 1, "C": 6}
 ACTIVE = {
     "F": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13],
     "R": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
@@ -27,7 +27,7 @@ ACTIVE = {
     "N": [2, 3, 4, 5, 6],
     "L": [1, 2, 3, 4, 5, 6, 7, 8],
     "B": list(range(1, 11)),
-    "S": [1, 2, 3, 4, 6],
+    "S": [1, 2, 3, 4, 6, 8],
 }
 DIAGNOSTIC = ["F2", "F9", "F10", "E6", "G3", "G5", "G11", "G12"]
 NOT_MUST = {

@@ -220,7 +220,9 @@ def test_an_argument_that_cannot_be_read_says_how_to_write_it(pairs: list[str], 
 ALL_DTYPES = tuple(PRECISIONS)
 PURE_DTYPES = ALL_DTYPES[:4]  # with float32 parameters the seed's output is float32, whatever x is
 TORCH_ABILITIES = frozenset(PROMISED)
-OBJECT_ABILITIES = TORCH_ABILITIES - {"saves", "converts", "resets", "recomputation", "untracked"}
+OBJECT_ABILITIES = TORCH_ABILITIES - {
+    "saves", "converts", "resets", "recomputation", "untracked", "unscaled", "retunes",
+}  # fmt: skip
 NUMPY_ABILITIES = OBJECT_ABILITIES - {"gradient_subsets", "reentrance", "memory_formats"}
 FUNCTION_ABILITIES = OBJECT_ABILITIES - {"initial_state", "cumulative", "copies", "switches", "counter"}
 
@@ -340,7 +342,7 @@ def test_what_is_left_out_need_not_exist(without: str, gone: set[str]) -> None:
 
 def test_what_stands_on_running_statistics_goes_with_them() -> None:
     left = resolve(nn.BatchNorm1d, without=frozenset({"running_statistics"})).promises.abilities
-    kept = {"reentrance", "recomputation", "saves", "copies", "converts", "memory_formats"}
+    kept = {"reentrance", "recomputation", "saves", "copies", "converts", "memory_formats", "unscaled"}
     assert left == {"gradients", "gradient_subsets", "affine", "gamma", "beta"} | kept
 
 

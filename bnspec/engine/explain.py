@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 
 from bnspec.cases.case import Case, parse_address
-from bnspec.engine.judging import Finding, judge_case
+from bnspec.engine.judging import Finding, experiments, judge_case
 from bnspec.engine.subject import Subject
 from bnspec.layers.protocol import SubjectError
 from bnspec.spec.clauses import CLAUSES
@@ -75,10 +75,10 @@ def _find_dialect(subject: Subject, findings: Mapping[str, Finding]) -> str | No
 
 
 def _agrees(subject: Subject, finding: Finding) -> bool:
-    """Is the finding gone under the subject's dialect, or the clause not among what that dialect has?"""
-    if not subject.offers(*CLAUSES[finding.clause].needs):
-        return True
+    """Is the finding gone under the subject's dialect, or not among what that dialect has?"""
     case = parse_address(finding.case)
+    if not subject.offers(*CLAUSES[finding.clause].needs, *experiments()[case.experiment].needs):
+        return True
     judged = judge_case(subject, case, finding.device, (finding.clause,)).get(finding.clause)
     return judged is not None and judged.ratio is not None and not judged.failed
 

@@ -74,7 +74,8 @@ class Subject:
             "biased_normalisation": dialect.normalises_with == "biased",
         }
         barred = set() if self._fits_every_dtype() else {"converts"}
-        barred |= set() if dialect.eval_without_statistics in ("batch", "refuse") else {"untracked"}
+        answers = dialect.eval_without_statistics in ("batch", "refuse") and not is_frozen(dialect)
+        barred |= set() if answers else {"untracked"}
         return (p.abilities | {ability for ability, follows in following.items() if follows}) - barred
 
     def _fits_every_dtype(self) -> bool:

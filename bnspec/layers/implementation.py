@@ -142,7 +142,7 @@ def leave_out(promises: Promises, without: frozenset[str]) -> Promises:
     if {"gamma", "beta"} & without:
         without |= {"affine"}
     if "running_statistics" in without:
-        without |= {"evaluation", "switches", "cumulative", "initial_state", "counter", "resets"}
+        without |= {"evaluation", "switches", "cumulative", "initial_state", "counter", "resets", "retunes"}
     if "evaluation" in without:
         without |= {"untracked"}
     return replace(promises, ranks=ranks, abilities=promises.abilities - without)

@@ -93,7 +93,7 @@ class NumPyLayer:
         with calling("state"):
             values = (state.gamma, state.beta, state.running_mean, state.running_var)
             for name, value in zip(NAMES.arrays, values, strict=True):
-                if value is not None and hasattr(self._subject, name):
+                if value is not None and getattr(self._subject, name, None) is not None:
                     self._write(name, value)
             if state.batches is not None and getattr(self._subject, NAMES.batches, None) is not None:
                 setattr(self._subject, NAMES.batches, state.batches)

@@ -77,7 +77,7 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
         declared.dialect or adapter.dialect,
         "the target" if declared.dialect else "the adapter" if adapter.dialect else "",
         promises,
-        _Maker(source, adapter),
+        _Maker(source, adapter, "running_statistics" in offers - adapter.offered(subject)),
         adapter.framework,
     )
     free = promises.momentum == "free" and "running_statistics" in offers
@@ -91,10 +91,14 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
 
 @dataclass(frozen=True)
 class _Maker:
-    """Builds the subject's layer and wraps it; what the constructor does not take is converted afterwards."""
+    """Builds the subject's layer and wraps it; what the constructor does not take is converted afterwards.
+
+    `late` where its first batch makes its running statistics: it has seen one, then.
+    """
 
     source: Source
     adapter: Adapter
+    late: bool = False
 
     def __call__(self, structure: Structure) -> Layer:
         framework, native = self.adapter.framework, {}
@@ -111,7 +115,10 @@ class _Maker:
         subject = self.source.build(structure, **native)
         if dtype or device:
             subject = framework.convert(subject, self.adapter.names, dtype, device)
-        return self.adapter.make_layer(subject, structure.device)
+        layer = self.adapter.make_layer(subject, structure.device)
+        if self.late and structure.tracked:
+            layer.run(plain_batch(structure), training=True)
+        return layer
 
 
 def _find_source(obj: Any, arguments: dict[str, Any]) -> Source:

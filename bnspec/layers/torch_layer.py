@@ -37,7 +37,7 @@ class TorchLayer:
 
     def _pass(self, tensor: Tensor, grad: Grad, call: Callable[[Tensor], Any]) -> TorchPass:
         with calling("state"):
-            if grad.x:  # no leaf, as inside a network: writes to it go unnoticed by autograd's checks of leaves
+            if grad.x and tensor.is_leaf:  # none, as inside a network: autograd guards leaves against writes
                 tensor = tensor.requires_grad_().view_as(tensor)
             wanted = (
                 tensor if grad.x else None,
@@ -71,13 +71,8 @@ class TorchLayer:
             values = (state.gamma, state.beta, state.running_mean, state.running_var)
             for name, value in zip(self._names.arrays, values, strict=True):
                 current = getattr(self._holder, name, None)
-                if value is None or not hasattr(self._holder, name):
-                    continue
-                tensor = to_tensor(value, self._device)
-                if isinstance(current, Tensor):
-                    self._replace(current, name, _shape_like(tensor, current))
-                else:
-                    put(self._holder, name, tensor)  # what the first batch would make
+                if value is not None and isinstance(current, Tensor):
+                    self._replace(current, name, _shape_like(to_tensor(value, self._device), current))
             if state.batches is not None:
                 self._write_batches(state.batches)
 
@@ -113,7 +108,6 @@ class TorchLayer:
         """
         current = getattr(self._holder, name, None)
         if not isinstance(current, Tensor):
-            put(self._holder, name, value)  # what the first batch would make
             return
         in_place = isinstance(self._holder, nn.Module) or not owns(self._holder, name)
         if current.numel() == value.numel():
