@@ -88,31 +88,32 @@ class NumPyLayer:
             batches = getattr(self._subject, NAMES.batches, None)
             return State(gamma, beta, mean, var, None if batches is None else int(batches))
 
-    def load(self, state: State) -> None:
-        """Write what is not None."""
+    def load(self, state: State, *, anew: bool = False) -> None:
+        """Write what is not None; `anew` into new arrays, which lie in memory as those of `state` do."""
         with calling("state"):
             values = (state.gamma, state.beta, state.running_mean, state.running_var)
             for name, value in zip(NAMES.arrays, values, strict=True):
                 if value is not None and getattr(self._subject, name, None) is not None:
-                    self._write(name, value)
+                    self._write(name, value, anew=anew)
             if state.batches is not None and getattr(self._subject, NAMES.batches, None) is not None:
                 setattr(self._subject, NAMES.batches, state.batches)
 
-    def _write(self, name: str, value: Array) -> None:
+    def _write(self, name: str, value: Array, *, anew: bool = False) -> None:
         """In the shape that the subject has, (1, C) or (1, C, 1, 1) say.
 
-        In place, because others may hold the array too, a list of parameters say; what has another size is replaced.
+        In place, unless `anew`, because others may hold the array too, a list of parameters say; what has another size
+        is replaced.
         """
         current = getattr(self._subject, name)
         fits = isinstance(current, np.ndarray) and current.size == value.size
         shaped = value.reshape(current.shape) if fits else value
-        in_place = fits and name in getattr(self._subject, "__dict__", ())
+        in_place = fits and name in getattr(self._subject, "__dict__", ()) and not anew
         in_place = in_place and current.dtype == value.dtype and current.flags.writeable
         if in_place or not put(self._subject, name, copy_array(shaped)):
             current[...] = shaped
 
     def rebind(self, state: State) -> None:
-        self.load(state)
+        self.load(state, anew=True)
 
     def switch(self, training: bool) -> None:
         with calling("state"):

@@ -36,9 +36,10 @@ class TorchLayer:
         return first, lambda: passed.backward(dy)
 
     def _pass(self, tensor: Tensor, grad: Grad, call: Callable[[Tensor], Any]) -> TorchPass:
+        held = weakref.ref(tensor)
         with calling("state"):
             if grad.x and tensor.is_leaf:  # none, as inside a network: autograd guards leaves against writes
-                tensor = tensor.requires_grad_().view_as(tensor)
+                tensor = torch.ops.aten.alias(tensor.requires_grad_())
             wanted = (
                 tensor if grad.x else None,
                 self._ask(self._names.gamma, grad.gamma),
@@ -46,7 +47,7 @@ class TorchLayer:
             )
         with calling("forward"), torch.set_grad_enabled(grad.recording):
             y = call(tensor)
-        return TorchPass(tensor, _check_tensor("forward", "returned", y), wanted, self._device)
+        return TorchPass(tensor, _check_tensor("forward", "returned", y), wanted, self._device, held)
 
     def state(self) -> State:
         names = self._names
@@ -125,11 +126,16 @@ class TorchLayer:
 
 
 class TorchPass:
-    """One forward. `wanted` has those of x, gamma and beta, as they were then, that need a gradient."""
+    """One forward. `wanted` has those of x, gamma and beta, as they were then, that need a gradient.
 
-    def __init__(self, x: Tensor, y: Tensor, wanted: tuple[Tensor | None, ...], device: str) -> None:
+    `held` gives the leaf that x was made of, as long as a graph or anything else keeps it.
+    """
+
+    def __init__(
+        self, x: Tensor, y: Tensor, wanted: tuple[Tensor | None, ...], device: str, held: Callable[[], object]
+    ) -> None:
         self._native = {"x": x, "y": y}
-        self.wanted, self._device = wanted, device
+        self.wanted, self._device, self._held = wanted, device, held
         with calling("forward"):
             # At once, because a later call may overwrite what it handed out (E8).
             self._y = to_array(y)
@@ -161,7 +167,7 @@ class TorchPass:
             return to_array(self._native[what])
 
     def watch(self) -> Callable[[], object]:
-        return weakref.ref(self._native["x"])
+        return self._held
 
     def describe(self, what: Literal["y", "dx"] = "y") -> Description:
         return describe_tensor(self._native[what])
