@@ -76,9 +76,15 @@ def _as_float64(arithmetic: Arithmetic, value: Number) -> Floats:
     return np.asarray(arithmetic.float64(value))
 
 
+FEW = 5
+"""With fewer channels, that some are right is chance: a gamma near zero, an easy batch."""
+
+
 def tell_places(wrong: NDArray[np.bool_]) -> str | None:
     """In which channels, or which values of each, alone an array is off; `wrong` is (C,) or (C, m)."""
     channels: NDArray[np.bool_] = np.asarray(wrong.reshape(len(wrong), -1).any(axis=1))
+    if not channels.all() and len(channels) < FEW:
+        return None
     if not channels.all():
         places = np.flatnonzero(channels)
         if len(places) == 1:

@@ -14,14 +14,16 @@ from bnspec.spec.clauses import CLAUSES
 from bnspec.spec.formats import PRECISIONS
 
 BUDGET = 60
-"""Most cases that are judged again for one finding."""
+"""Most cases that are judged again for one finding, each with `DRAWS` draws of its values."""
+DRAWS = 2
+"""Any change of a case draws other values, so that one draw may fail or pass by chance."""
 BLOCKS = (2, 4, 8, 16, 32, 64, 128, 256, 1024)
 """Sizes that kernels work in."""
 TOLD = 3
 """Most conditions that one sentence holds."""
 
 Fails = Callable[[Case], bool | None]
-"""Does a case fail? None where it says nothing, or cannot be judged."""
+"""Does a case fail, whatever its values? None where that depends, where it says nothing, or cannot be judged."""
 
 
 def tell_conditions(subject: Subject, finding: Finding) -> str | None:
@@ -32,8 +34,10 @@ def tell_conditions(subject: Subject, finding: Finding) -> str | None:
     fails = _judge_within_budget(subject, finding)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if fails(own) is False:
+        if _passes_again(subject, finding, own):
             return "it comes and goes: the same case, run again, passes"
+        if not fails(own):
+            return None
         conditions = [words for words in _find_conditions(subject, own, fails) if words]
     return f"it is right {'; right '.join(conditions[:TOLD])}" if conditions else None
 
@@ -46,12 +50,21 @@ def _judge_within_budget(subject: Subject, finding: Finding) -> Fails:
         if address not in known:
             if len(known) >= BUDGET or len(case.shape) not in subject.promises.ranks or case.count < 2:
                 return None
-            judgement = judge_case(subject, case, finding.device, (finding.clause,)).get(finding.clause)
-            tells = judgement is not None and judgement.ratio is not None and judgement.informative
-            known[address] = judgement.failed if tells and judgement is not None else None
+            draws = [replace(case, seed=case.seed + draw) for draw in range(DRAWS)]
+            outcomes = {_judge(subject, draw, finding) for draw in draws}
+            known[address] = outcomes.pop() if len(outcomes) == 1 else None
         return known[address]
 
     return fails
+
+
+def _judge(subject: Subject, case: Case, finding: Finding) -> bool | None:
+    judgement = judge_case(subject, case, finding.device, (finding.clause,)).get(finding.clause)
+    return judgement.failed if judgement and judgement.ratio is not None and judgement.informative else None
+
+
+def _passes_again(subject: Subject, finding: Finding, own: Case) -> bool:
+    return _judge(subject, own, finding) is False
 
 
 def _find_conditions(subject: Subject, own: Case, fails: Fails) -> Iterator[str | None]:

@@ -59,7 +59,8 @@ def _find_dialect(subject: Subject, findings: Mapping[str, Finding]) -> str | No
 
     for values in sorted(combinations, key=lambda v: len(changed(v))):
         other = replace(subject, dialect=combinations[values][0])
-        if all(_agrees(other, finding) for finding in findings.values()):
+        agreed = [_agrees(other, finding) for finding in findings.values()]
+        if False not in agreed and True in agreed:
             fields = changed(values)
             words = " and ".join(
                 f"`{name}` ({FIELDS[name]}) is {value!r} instead of {getattr(own, name)!r}"
@@ -74,11 +75,11 @@ def _find_dialect(subject: Subject, findings: Mapping[str, Finding]) -> str | No
     return None
 
 
-def _agrees(subject: Subject, finding: Finding) -> bool:
-    """Is the finding gone under the subject's dialect, or not among what that dialect has?"""
+def _agrees(subject: Subject, finding: Finding) -> bool | None:
+    """Is the finding gone under the subject's dialect? None where that has not what the clause speaks of."""
     case = parse_address(finding.case)
     if not subject.offers(*CLAUSES[finding.clause].needs, *experiments()[case.experiment].needs):
-        return True
+        return None
     judged = judge_case(subject, case, finding.device, (finding.clause,)).get(finding.clause)
     return judged is not None and judged.ratio is not None and not judged.failed
 

@@ -7,7 +7,7 @@ channel-major, x and dy (C, m), parameters and statistics (C,); an infinite boun
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -102,16 +102,17 @@ def bound_moments(
     """Allowed errors of mean and biased variance; `shift` is the largest |K| a shifted algorithm may use (C,)."""
     if algorithm == "any":
         # In a low format throughout a shift of x's size would allow anything: whoever shifts does so in float32.
-        if r.forward.precision < r.arithmetic.precision:
-            return bound_moments(x, mean, var, r, "textbook", shift)
-        pairs = [bound_moments(x, mean, var, r, each, shift) for each in ("textbook", "shifted")]
+        inside = replace(r, forward=r.arithmetic)
+        pairs = [bound_moments(x, mean, var, s, each, shift) for s, each in ((r, "textbook"), (inside, "shifted"))]
         return np.maximum(pairs[0][0], pairs[1][0]), np.maximum(pairs[0][1], pairs[1][1])
     m, w = x.shape[1], r.w
     size, mu = np.abs(x).mean(axis=1), np.abs(mean)
     k = np.abs(x).max(axis=1) if shift is None else np.maximum(np.abs(x).max(axis=1), shift)
     stepwise, underflow = r.extra(r.forward)
     squares = accumulate(m + 5, r.u) + 7 * stepwise
-    e_mean = accumulate(m + 4 + 2 * np.log(m), r.u) * (size + k if algorithm == "shifted" else size) + 2 * w
+    # An update of the mean divides each time: a quotient loses w/2, of which a share k/m stays.
+    lost = 2 + (m / 4 if algorithm in ("stable", "shifted") else 0)
+    e_mean = accumulate(m + 4 + 2 * np.log(m), r.u) * (size + k if algorithm == "shifted" else size) + lost * w
     relative, absolute = r.extra(r.kept)
     if relative:
         # Of a sum and of its quotient, and of partial means over one axis and another.
@@ -126,7 +127,8 @@ def bound_moments(
             e_var = e_var + squares * (var + (k + mu) ** 2) + 2 * (k + mu) * squares * (size + k)
     if relative:
         e_var = e_var + relative * (var + e_var) + absolute + underflow
-    overflows = m * np.abs(x).max(axis=1) ** 2 >= r.forward.largest / 8
+    widest = k if algorithm == "shifted" else np.abs(x).max(axis=1)
+    overflows = m * widest**2 >= r.forward.largest / 8
     return np.where(overflows, np.inf, e_mean), np.where(overflows, np.inf, e_var)
 
 
@@ -187,9 +189,9 @@ def bound_output(v: Magnitudes, y: Floats, e: StatisticsError, r: Rounding) -> F
     gamma, beta, top = np.abs(v.gamma)[:, None], np.abs(v.beta)[:, None], e.rstd_max[:, None]
     u, w = r.forward.unit_roundoff, r.least(r.forward)
     bound = gamma * (_from_statistics(v, e) + accumulate(5, u) * top * _folded(v, e))
-    bound = bound + accumulate(3, u) * beta + 4 * w * (1 + gamma * top)
-    # x alpha and xhat, before the rest comes to it, may be held in the format that y is computed in.
-    held = np.maximum(gamma, 1.0) * top * _folded(v, e) + beta
+    bound = bound + accumulate(3, u) * beta + 4 * w * (1 + gamma * (1 + top) + _folded(v, e))
+    # alpha, x alpha and xhat, before the rest comes to it, may be held in the format that y is computed in.
+    held = np.maximum(gamma, 1.0) * top * np.maximum(_folded(v, e), 1.0) + beta
     bound = np.where(held < r.forward.largest / 2, bound, np.inf)
     relative, _ = r.extra(r.kept)
     if relative:
@@ -228,7 +230,7 @@ def bound_gradients(
     weighted = (g * np.abs(v.x)).sum(axis=1)
     e_beta = accumulate(m, u) * total + stepwise * np.abs(dbeta)
     e_gamma = top * ((accumulate(m + 6, u) + 6 * stepwise) * (weighted + mu * total) + e.mean * total)
-    e_gamma = e_gamma + np.abs((dy * v.deviation).sum(axis=1)) * e.rstd + 4 * w * (1 + top) * m
+    e_gamma = e_gamma + np.abs((dy * v.deviation).sum(axis=1)) * e.rstd + 4 * w * ((1 + top) * m + total)
     e_x = _bound_dx_evaluation(v, g, e, r) if k is None else _bound_dx(v, dy, dx, dgamma, dbeta, e_gamma, e, r, k)
     relative, _ = r.extra(r.kept)
     if relative and k is None:
@@ -258,7 +260,7 @@ def _add_up_dx(v: Magnitudes, g: Floats, dbeta: Floats, dgamma: Floats, k: int |
 def _bound_dx_evaluation(v: Magnitudes, g: Floats, e: StatisticsError, r: Rounding) -> Floats:
     gamma = np.abs(v.gamma)
     scale = accumulate(4, r.backward.unit_roundoff) * gamma * e.rstd_max + gamma * e.rstd
-    return np.asarray(scale[:, None] * g + (2 * r.least(r.backward) * (1 + gamma))[:, None])
+    return np.asarray(scale[:, None] * g + 2 * r.least(r.backward) * ((1 + gamma + e.rstd_max)[:, None] + g))
 
 
 def _bound_dx(
@@ -278,16 +280,19 @@ def _bound_dx(
     gamma, top = np.abs(v.gamma)[:, None], e.rstd_max[:, None]
     g, xhat = np.abs(dy), np.abs(v.deviation) * v.rstd[:, None]
     h, e_h = (np.abs(dgamma) / k)[:, None], (e_gamma / k)[:, None]
-    e_mean_g = (accumulate(m + 2, u) * g.sum(axis=1) / m + 2 * stepwise * np.abs(dbeta) / m)[:, None]
+    e_mean_g = ((accumulate(m + 2, u) + 2 * stepwise) * g.sum(axis=1) / m + 2 * stepwise * np.abs(dbeta) / m)[:, None]
     e_xhat = _from_statistics(v, e) + accumulate(8, each) * top * _folded(v, e)
     terms = _add_up_dx(v, g, dbeta, dgamma, k)
     # The last term: sum(x - computed mean) is not exactly zero, and a composed graph differentiates through it.
     inner = e_mean_g + xhat * e_h + h * e_xhat + e_xhat * e_h + (accumulate(m + 4, u) + 4 * stepwise) * h * (m / k)
+    # A graph with a variance that came out below zero, and was clamped there, has no path through it.
+    clamped = e.biased_var >= (v.deviation**2).mean(axis=1)
+    inner = inner + np.where(clamped[:, None], xhat * h, 0.0)
     scale = gamma * v.rstd[:, None]
     centred = np.where(gamma > 0, np.abs(dx) / np.where(scale > 0, scale, 1.0), 0.0)
     bound = gamma * (top * (inner + accumulate(8, each) * (terms + inner)) + e.rstd[:, None] * centred)
     mu = np.abs(v.mean) + e.mean
-    spread = 1 + (g * np.abs(v.x)).sum(axis=1) + mu * g.sum(axis=1)
+    spread = 1 + (g * np.abs(v.x)).sum(axis=1) + (1 + mu) * g.sum(axis=1)
     underflow = 8 * w * ((1 + np.abs(v.gamma)) * spread * (1 + e.rstd_max) ** 3)[:, None] * (1 + _folded(v, e))
     relative, _ = r.extra(r.kept)
     return np.asarray(bound + underflow + 2 * relative * gamma * top * (terms + inner))
