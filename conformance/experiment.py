@@ -12,6 +12,9 @@ from bnspec.spec.formats import PRECISIONS
 from .acting import Stage
 from .compare import Judgement
 
+FEW = 5
+"""Fewer drawn cases than these add nothing to a first block that has literal ones."""
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -43,6 +46,11 @@ class Experiment:
         return self.low_literal if PRECISIONS[dtype].is_low else self.literal
 
     def draws(self, dtype: str, block: int) -> int:
-        """The number of cases drawn in a block, in a precision; half as many where literal ones come first."""
+        """The number of cases drawn in a block, in a precision.
+
+        Half as many where literal ones come first, and none there where they would be few.
+        """
         cases = self.low_cases if PRECISIONS[dtype].is_low else self.cases
-        return cases if block or not self.literals(dtype) else -(-cases // 2)
+        if block or not self.literals(dtype):
+            return cases
+        return cases // 2 if cases >= FEW else 0

@@ -99,8 +99,10 @@ def two_a_rank(experiment: str) -> tuple[Case, ...]:
 
 
 def few_of_every_rank(experiment: str) -> tuple[Case, ...]:
-    """Few channels and few values: one or two of each rank."""
-    return tuple(case for case in every_rank(experiment) if case.channels <= 4 and 2 < case.count <= 40)
+    """Few channels and few values: three or more of each rank."""
+    more = ((4, 3), (3, 2, 4), (3, 2, 3, 2), (2, 3, 2, 4), (4, 2, 1, 3), (3, 2, 2, 1, 3), (2, 3, 2, 2, 2))
+    chosen = (case for case in every_rank(experiment) if case.channels <= 4 and 2 < case.count <= 40)
+    return (*chosen, *(Case(experiment, "float32", shape, 0.1, 0.3, seed=2) for shape in more))
 
 
 def small(experiment: str, **decisions: Any) -> tuple[Case, ...]:

@@ -129,13 +129,14 @@ def run_block(
 def draw(subject: Subject, block: Block, seed: int, execute: Callable[[Case], None], phases: tuple[Phase, ...]) -> None:
     """Call `execute` on each case that Hypothesis draws for a block."""
     experiment = experiments()[block.experiment]
-    if not experiment.cases:
+    count = experiment.draws(block.dtype, block.index)
+    if not count:
         return
     strategy = draw_cases(experiment.name, block.dtype, subject.scope, block.index, longest=experiment.longest)
 
     @hypothesis.seed(seed_of(block, seed))
     @hypothesis.settings(
-        max_examples=experiment.draws(block.dtype, block.index),
+        max_examples=count,
         phases=phases,
         database=None,
         deadline=None,
