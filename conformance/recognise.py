@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bnspec.cases.batches import Batch
 from bnspec.cases.layouts import channel_major
-from bnspec.layers.protocol import State
+from bnspec.layers.protocol import State, as_dtype
 from bnspec.spec.bounds import GradientError
 from bnspec.spec.equations import Cotangents
 from bnspec.spec.precision import Number
@@ -79,7 +79,7 @@ def recognise(record: ObservedPass, quantity: str) -> str | None:
     if seen is None:
         return None
     observed, right, bound = seen
-    if observed.shape != bound.shape:
+    if observed.shape != bound.shape or observed.dtype != as_dtype(observed_format(record, quantity)):
         return None
     exact, arithmetic = Exact(record), record.stage.terms.arithmetic
     with np.errstate(all="ignore"):
@@ -98,6 +98,12 @@ def recognise(record: ObservedPass, quantity: str) -> str | None:
         if record.expected.k is not None:
             missing = tell_missing(exact, quantity, observed.astype(np.float64), plain, bound)
         return missing or tell_places(wrong)
+
+
+def observed_format(record: ObservedPass, quantity: str) -> str:
+    """The name of the format that a quantity has in a right layer."""
+    precision = record.stage.case.precision
+    return (precision.storage if quantity in ("y", "dx") else precision.parameters).name
 
 
 def _observe(record: ObservedPass, quantity: str) -> tuple[Array, Number, Floats] | None:

@@ -107,12 +107,12 @@ def test_the_examples_are_what_they_say() -> None:
     report = bnspec.certify(load_target(f"{path}:BiasedBatchNorm").obj, profile="smoke").targets[0]
     failed = {clause.id for clause in report.clauses if clause.outcome == "fail"}
     assert failed >= {"R2", "R3", "R4", "R5", "R6", "R7", "E6", "S4", "L5"}, "all that R2 is a part of"
-    assert "the biased variance were stored" in (report.clause("R2").why or "")
+    assert "the biased variance were stored" in (report.clause("R2").looks or "")
 
 
 def test_a_known_mistake_is_named() -> None:
     target = load_target("bnspec.mutants.torch_modules:EpsStored")
-    why = bnspec.certify(target.obj, dialect="torch", profile="smoke", clauses=["R2"]).targets[0].clause("R2").why
+    why = bnspec.certify(target.obj, dialect="torch", profile="smoke", clauses=["R2"]).targets[0].clause("R2").looks
     assert why is not None
     assert "it looks as if eps had leaked into the stored variance" in why
 

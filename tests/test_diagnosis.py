@@ -15,7 +15,6 @@ from bnspec.selftest import select_layers
 # A layer of the museum, a clause that refuses it, the dtype to look in, and what must be said.
 SAID = [
     ("eps-outside", "F1", "float32", "it looks as if eps were added outside the root"),
-    ("eps-as-floor", "F1", "float32", "the larger of variance and eps stood for their sum"),
     ("biased-stored", "R2", "float32", "it looks as if the biased variance were stored"),
     ("biased-stored-for-images", "R2", "float32", "right at rank 2 and 3 and 5 instead of 4"),
     ("mean-detached", "G1", "float32", "it looks as if the mean were a constant"),

@@ -36,10 +36,10 @@ def _unshrunk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Acts(torch.nn.BatchNorm1d):
-    """torch's own, but for what a subclass does to batches of five examples."""
+    """torch's own, but for what a subclass does to batches of nine examples."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's own name
-        return self.act(input) if len(input) == 5 else super().forward(input)
+        return self.act(input) if len(input) == 9 else super().forward(input)
 
     def act(self, x: Tensor) -> Any:
         return super().forward(x)
@@ -87,7 +87,7 @@ def test_the_end_of_a_process_is_a_finding_and_the_next_block_is_judged(
     assert report.clause("G1").outcome == outcome
     assert words in (report.clause("G1").why or "")
     assert (report.clause("G1").case or "").startswith("cpu/")
-    assert report.clause("B4").outcome == "pass", "another block, and no batch of five in it"
+    assert report.clause("B4").outcome == "pass", "another block, and no batch of nine in it"
 
 
 def test_a_right_layer_conforms_in_a_child_as_it_does_here() -> None:

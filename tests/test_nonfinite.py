@@ -36,11 +36,21 @@ def test_right_layers_pass(target: str, dialect: str | None, arguments: dict[str
 
 
 class VarianceByMaximum(BatchNorm):
-    """fmax returns the number where the other is NaN: the variance of a spoilt channel is stored as 0."""
+    """fmax returns the number where the other is NaN: the variance of a spoilt channel is stored as 0.
+
+    Its running mean is NaN all the same, so that nothing is hidden, and IEEE 754's maximum does so.
+    """
 
     def statistics(self, values: Array) -> tuple[Array, Array]:
         mean, var = super().statistics(values)
         return mean, np.fmax(var, np.zeros_like(var))
+
+
+class BuffersByMaximum(VarianceByMaximum):
+    """The mean of a spoilt channel is stored as 0 as well."""
+
+    def update(self, mean: Array, var: Array, m: int) -> None:
+        super().update(np.nan_to_num(mean, posinf=0, neginf=0), np.nan_to_num(var, posinf=0, neginf=0), m)
 
 
 class SpillsInEvaluation(BatchNorm):
@@ -62,7 +72,7 @@ class SumsOverChannels(HandBackward):
 
 
 WRONG = {
-    VarianceByMaximum: "running_var of that channel",
+    BuffersByMaximum: "running statistics of that channel",
     SpillsInEvaluation: "in evaluation",
     DropsTheUpstreamNan: "dx of that",
     SumsOverChannels: "at channel",

@@ -16,7 +16,7 @@ from bnspec.layers.surroundings import preserving
 
 if TYPE_CHECKING:
     from bnspec.conformance.compare import Judgement
-    from bnspec.conformance.table import Experiment
+    from bnspec.conformance.experiment import Experiment
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from bnspec.layers.adapter import Framework
 from bnspec.layers.construction import read_parameters
 from bnspec.layers.probing import (
     RANKS,
+    answers,
     can_copy,
     find_call,
     probe_dtypes,
@@ -114,6 +115,8 @@ def _complete(
     abilities = promises.abilities
     if "copies" in abilities and not can_copy(make, called):
         abilities -= {"copies"}
+    if "unscaled" in abilities and not answers(make, replace(called, affine=False)):
+        abilities -= {"unscaled"}  # a subclass inherits the parameter and may not heed it
     kept = [
         d
         for d in promises.dtypes

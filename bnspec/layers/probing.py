@@ -87,6 +87,11 @@ def refuses_clearly(make: Make, structure: Structure) -> bool:
     return raised_in.partition(".")[0] not in FRAMEWORKS
 
 
+def answers(make: Make, structure: Structure) -> bool:
+    """Does a call in training return an array?"""
+    return try_call(make, structure, training=True).dtype is not None
+
+
 def can_copy(make: Make, structure: Structure) -> bool:
     """Can a layer that has trained be copied? Where its buffers hold a graph, that it cannot is a finding."""
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..experiment import Experiment
 from ..experiments.differences import act_differences
 from ..experiments.exchanges import act_exchanges
@@ -33,7 +35,7 @@ RELATIONS = (
         needs=("evaluation", "running_statistics"),
         cases=4,
         longest=70,
-        literal=few_of_every_rank("exchanges"),
+        literal=(*few_of_every_rank("exchanges"), *(replace(c, eps=1e-8) for c in few_of_every_rank("exchanges"))),
     ),
     Experiment(
         "weights",
