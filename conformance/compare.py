@@ -64,11 +64,6 @@ def compare(
     claimed = np.isfinite(bound)
     if not claimed.any():
         return VACUOUS
-    if isinstance(observed, np.ndarray):
-        if observed.dtype.kind == "c":
-            return Judgement(np.inf, True, quantity, f"an array of {observed.dtype}", "real numbers")
-        if observed.dtype.name == "bfloat16":  # which wide arithmetics do not read
-            observed = observed.astype(np.float32)
     with np.errstate(all="ignore"):
         error = arithmetic.float64(abs(arithmetic.array(observed) - exact))
         ratios = np.where(error == 0, 0.0, error / bound)

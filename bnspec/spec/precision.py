@@ -40,11 +40,19 @@ class Arithmetic:
 
 
 def _to_float64(a: Any) -> NDArray[np.float64]:
-    return np.asarray(a).astype(np.float64)
+    """Complex numbers, which no batch norm answers a real batch with, are none of these numbers."""
+    values = np.asarray(a)
+    return np.full(values.shape, np.nan) if values.dtype.kind == "c" else values.astype(np.float64)
+
+
+def _plain(a: Any) -> Any:
+    return a if isinstance(a, DoubleDouble) else _to_float64(a)
 
 
 DOUBLE = Arithmetic("float64", 53, _to_float64, np.sqrt, lambda a: np.asarray(a, dtype=np.float64))
-DOUBLE_DOUBLE = Arithmetic("double-double", 104, DoubleDouble.of, DoubleDouble.sqrt, lambda a: a.high + a.low)
+DOUBLE_DOUBLE = Arithmetic(
+    "double-double", 104, lambda a: DoubleDouble.of(_plain(a)), DoubleDouble.sqrt, lambda a: a.high + a.low
+)
 
 
 @cache
@@ -55,7 +63,14 @@ def quad() -> Arithmetic | None:
     except ImportError:
         return None
     dtype = QuadPrecDType()
-    return Arithmetic("binary128", 113, lambda a: np.asarray(a).astype(dtype), np.sqrt, lambda a: a.astype(np.float64))
+
+    def enter(a: Any) -> Any:
+        values = np.asarray(a)
+        if values.dtype.kind == "c" or values.dtype.name == "bfloat16":  # which the dtype does not read
+            values = _to_float64(values)
+        return values.astype(dtype)
+
+    return Arithmetic("binary128", 113, enter, np.sqrt, lambda a: a.astype(np.float64))
 
 
 @cache
