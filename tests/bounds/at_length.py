@@ -107,6 +107,10 @@ def run(extent: Extent, workers: int, command: str, tell: Callable[[str], None] 
     return Measured(channels, climbing, gather(plan_relations(extent), workers, tell), command)
 
 
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201  # the terminal is its trade
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bounds.at_length", description=__doc__.splitlines()[0])
     parser.add_argument("--channels", type=int, default=1_000_000, help="channel inputs in all (%(default)s)")
@@ -119,13 +123,14 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     extent = Extent(given.channels, given.seed, given.generations, given.populations, given.seeds)
     command = " ".join(["OMP_NUM_THREADS=1 python -m tests.bounds.at_length", *arguments])
-    measured = run(extent, given.workers, command, lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
+    measured = run(extent, given.workers, command, _tell)
     chapter = render_chapter(measured, date.today())
     if given.write:
         replace_chapter(given.write, chapter)
     else:
         print(chapter)  # noqa: T201  # the terminal is its trade
-    print(*measured.beyond[:100], sep="\n", file=sys.stderr)  # noqa: T201
+    for case in measured.beyond[:100]:
+        _tell(case)
     return int(bool(measured.beyond))
 
 

@@ -14,7 +14,6 @@ from tests.bounds.layers import Found, Right, evaluate, serving
 from tests.bounds.measuring import Claims, claim, find_error, find_share, terms_for
 from tests.bounds.populations import Channels, draw_channels
 from tests.bounds.tally import Tally
-from tests.bounds.waiting import Waiting
 
 Array = NDArray[Any]
 TRAINING = ("mean", "biased", "y", "dx", "dgamma", "dbeta", "running_mean", "running_var")
@@ -47,7 +46,6 @@ def try_channels(
     """Drive the layers through one batch, training and evaluation, under their own class and under any."""
     c = draw_channels(precision, seed, turn, channels, longest)
     a, where = terms_for(precision).arithmetic, f"{precision} seed {seed} turn {turn}"
-    waiting = Waiting(c, precision)
     tally.count(precision, channels)
     with np.errstate(all="ignore"):
         claims = claim_training(c, precision)
@@ -55,11 +53,9 @@ def try_channels(
             kinds = (right.algorithm, "any")
             for quantity, ratios in find_ratios(right.train(c), [claims[k] for k in kinds], a).items():
                 for judged, ratio in zip(("own", "any"), ratios, strict=True):
-                    told = waiting.leave_out(name, quantity, judged, ratio)
-                    tally.add((precision, name, judged, quantity), told, where)
+                    tally.add((precision, name, judged, quantity), ratio, where)
         b = c.batch
         given = claim(b, expect_evaluation(terms_for(precision), b.native(b.x), b.state, b.eps))
         for name, found in evaluate(c).items():
             for quantity, (ratio,) in find_ratios(found, [given], a).items():
-                told = waiting.leave_out(name, quantity, "any", ratio)
-                tally.add((precision, f"{name} in evaluation", "any", f"evaluation: {quantity}"), told, where)
+                tally.add((precision, f"{name} in evaluation", "any", f"evaluation: {quantity}"), ratio, where)

@@ -17,7 +17,6 @@ from tests.bounds.climbing import CLIMBERS
 from tests.bounds.layers import RIGHT, serving
 from tests.bounds.relations import CONSEQUENCES, RELATIONS
 from tests.bounds.tally import Spread, Tally
-from tests.bounds.waiting import WAITING
 
 TITLE = "## measured"
 WORDS = {"biased": "variance", "running_mean": "running mean", "running_var": "running variance"}
@@ -130,9 +129,7 @@ def render_chapter(m: Measured, when: date) -> str:
     drawn, climbed = (sum(tally.inputs.values()) for tally in (m.channels, m.climbing))
     verdict = "No ratio exceeded 1" if not m.beyond else f"**{len(m.beyond)} ratios exceeded 1**"
     versions = f"Python {platform.python_version()}, NumPy {np.__version__} and torch {torch.__version__}"
-    judgements, left_out = m.relations.inputs.get("relations", 0), ""
-    if WAITING:
-        left_out = f"Left out, until their bounds are mended (`tests/bounds/waiting.py`): {'; '.join(WAITING)}."
+    judgements = m.relations.inputs.get("relations", 0)
     parts = [
         TITLE + "\n",
         paragraph(f"""
@@ -143,7 +140,7 @@ def render_chapter(m: Measured, when: date) -> str:
         paragraph(f"""
             {verdict}, over {drawn:,} channel inputs, each fed to those of {len(RIGHT)} right implementations that
             serve its precision, {climbed:,} cases of the search below, and {judgements:,} judgements of relations.
-            The command exits with 1 where one does, and names the case. {left_out}
+            The command exits with 1 where one does, and names the case.
         """),
         paragraph("""
             A channel input is m values and gradients, parameters and buffers: m from 2 to 2000, eps 0 and from
