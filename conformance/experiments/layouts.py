@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -13,47 +12,21 @@ from numpy.lib.stride_tricks import as_strided
 from bnspec.cases.batches import Batch, make_batch, make_state
 from bnspec.cases.layouts import lay_out
 from bnspec.layers.protocol import Array, Description, State
-from bnspec.spec.bounds import GradientError
-from bnspec.spec.equations import Cotangents
 
 from ..acting import Attempt, Played, Stage, attempt, play
-from ..expected import ExpectedBuffers, ExpectedPass, begin_buffers, expect_evaluation, expect_training, update_buffers
+from ..expected import ExpectedPass, expect_training
+from .one_batch import OneBatch
 from .states import keep_offered
 
 
 @dataclass(frozen=True)
-class ArgumentsRecord:
+class ArgumentsRecord(OneBatch):
     """Passes for which parameters and buffers lay in memory otherwise than in row-major order.
 
     Each is a layout, a mode and a pass, from one state; the upstream gradient lies as x does.
     """
 
-    stage: Stage
-    batch: Batch
-    start: State
     passes: tuple[tuple[str, bool, Played], ...]
-
-    def expected(self, training: bool) -> ExpectedPass:
-        return self.expected_training if training else self.expected_evaluation
-
-    @cached_property
-    def expected_gradients(self) -> dict[bool, tuple[Cotangents, GradientError]]:
-        """By mode."""
-        modes = {training for _, training, _ in self.passes}
-        return {training: self.expected(training).differentiate(self.batch.dy) for training in modes}
-
-    @cached_property
-    def expected_training(self) -> ExpectedPass:
-        return expect_training(self.stage.terms, self.batch.x, self.start, self.stage.case.eps)
-
-    @cached_property
-    def expected_evaluation(self) -> ExpectedPass:
-        return expect_evaluation(self.stage.terms, self.batch.x, self.start, self.stage.case.eps)
-
-    @cached_property
-    def expected_buffers(self) -> ExpectedBuffers:
-        begun = begin_buffers(self.stage.terms, self.start)
-        return update_buffers(begun, self.expected_training, self.stage.case.momentum, self.start.batches or 0)
 
 
 def act_arguments(stage: Stage) -> ArgumentsRecord:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
-from bnspec.cases.batches import Batch, make_batch, make_state
+from bnspec.cases.batches import make_batch, make_state
 from bnspec.cases.layouts import lay_out
 from bnspec.layers.protocol import Array, State
-from bnspec.spec.bounds import GradientError
-from bnspec.spec.equations import Cotangents
 
 from ..acting import Played, Stage, play
-from ..expected import ExpectedBuffers, ExpectedPass, begin_buffers, expect_evaluation, expect_training, update_buffers
+from .one_batch import OneBatch
 from .states import keep_offered
 
 VALUES = (np.nan, np.inf, -np.inf)
 
 
 @dataclass(frozen=True)
-class NonfiniteRecord:
+class NonfiniteRecord(OneBatch):
     """Passes of a batch in which one value of channel `channel`, at `place` of the batch, was replaced.
 
     `trained` and `evaluated` pair what stood there with the pass; `upstream` names a mode, what stood there in the
@@ -29,9 +26,6 @@ class NonfiniteRecord:
     variance is NaN in the channel. gamma of the channel is not 0.
     """
 
-    stage: Stage
-    batch: Batch
-    start: State
     place: tuple[int, ...]
     trained: tuple[tuple[float, Played], ...]
     evaluated: tuple[tuple[float, Played], ...]
@@ -41,35 +35,6 @@ class NonfiniteRecord:
     @property
     def channel(self) -> int:
         return self.place[1]
-
-    def expected(self, training: bool) -> ExpectedPass:
-        """The exact pass of the finite batch."""
-        return self._training if training else self._evaluation
-
-    @cached_property
-    def _training(self) -> ExpectedPass:
-        return expect_training(self.stage.terms, self.batch.x, self.start, self.stage.case.eps)
-
-    @cached_property
-    def _evaluation(self) -> ExpectedPass:
-        return expect_evaluation(self.stage.terms, self.batch.x, self.start, self.stage.case.eps)
-
-    def expected_gradients(self, training: bool) -> tuple[Cotangents, GradientError]:
-        """Those of the finite batch and the finite upstream gradient."""
-        return self._training_gradients if training else self._evaluation_gradients
-
-    @cached_property
-    def _training_gradients(self) -> tuple[Cotangents, GradientError]:
-        return self._training.differentiate(self.batch.dy)
-
-    @cached_property
-    def _evaluation_gradients(self) -> tuple[Cotangents, GradientError]:
-        return self._evaluation.differentiate(self.batch.dy)
-
-    @cached_property
-    def expected_buffers(self) -> ExpectedBuffers:
-        begun = begin_buffers(self.stage.terms, self.start)
-        return update_buffers(begun, self._training, self.stage.case.momentum, self.start.batches or 0)
 
 
 def act_nonfinite(stage: Stage) -> NonfiniteRecord:

@@ -6,7 +6,6 @@ from bnspec.cases.layouts import channel_major
 
 from ..acting import Played
 from ..compare import VACUOUS, Judgement, compare, differs, worst_of
-from ..expected import ExpectedPass
 from ..experiments.unscaled import UnscaledRecord
 from ..experiments.untracked import UntrackedRecord
 from .forward import judge_output
@@ -50,26 +49,26 @@ def judge_e1_unscaled(record: UnscaledRecord) -> Judgement:
 
 def judge_g1_unscaled(record: UnscaledRecord) -> Judgement:
     """dx of the training pass."""
-    return _judge_dx(record, record.trained, record.expected_training, "")
+    return _judge_dx(record, record.trained, training=True)
 
 
 def judge_g2_unscaled(record: UnscaledRecord) -> Judgement:
     """dx of the evaluation."""
     if record.evaluated is None:
         return VACUOUS
-    return _judge_dx(record, record.evaluated, record.expected_evaluation, " in evaluation")
+    return _judge_dx(record, record.evaluated, training=False)
 
 
-def _judge_dx(record: UnscaledRecord, played: Played, expected: ExpectedPass, when: str) -> Judgement:
-    exact, bound = expected.differentiate(record.batch.dy)
+def _judge_dx(record: UnscaledRecord, played: Played, *, training: bool) -> Judgement:
+    exact, bound = record.expected_gradients(training)
     dx = played.gradients.get().x
-    quantity = f"dx{when}{WITHOUT_PARAMETERS}"
+    quantity = f"dx{'' if training else ' in evaluation'}{WITHOUT_PARAMETERS}"
     if dx is None:
         return differs(quantity, "no gradient", "a gradient")
     if dx.shape != record.batch.x.shape:
         return differs(f"shape of {quantity}", dx.shape, record.batch.x.shape)
-    arithmetic = record.stage.terms.arithmetic
-    return compare(quantity, channel_major(dx), exact.x, bound.x, arithmetic, informative=expected.informative)
+    arithmetic, telling = record.stage.terms.arithmetic, record.expected(training).informative
+    return compare(quantity, channel_major(dx), exact.x, bound.x, arithmetic, informative=telling)
 
 
 def judge_f1_untracked(record: UntrackedRecord) -> Judgement:

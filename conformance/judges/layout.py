@@ -25,7 +25,7 @@ def judge_l8(record: ArgumentsRecord) -> Judgement:
     """Gradients under another layout of parameters and buffers."""
     checks = []
     for layout, training, played in record.passes:
-        exact, bound = record.expected_gradients[training]
+        exact, bound = record.expected_gradients(training)
         when = f" in {_mode(training)} with {layout} parameters and buffers"
         told = record.expected(training).informative
         gradients, shape = played.gradients.get(), record.batch.x.shape
