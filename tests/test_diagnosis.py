@@ -41,15 +41,15 @@ def test_a_wrong_layer_is_told_what_is_wrong_with_it(name: str, clause: str, dty
 
 def test_what_comes_and_goes_is_told() -> None:
     class Sometimes(torch.nn.BatchNorm1d):
-        calls = 0
+        met = 0
 
         def forward(self, x: Tensor) -> Tensor:
-            Sometimes.calls += 1
-            return super().forward(x) + float(Sometimes.calls % 41 == 40)
+            Sometimes.met += self.training and x.shape == (9, 8)
+            return super().forward(x) + float(self.training and x.shape == (9, 8) and Sometimes.met == 1)
 
     report = bnspec.certify(Sometimes, profile="smoke", clauses=["F1"], dtypes=["float32"]).targets[0]
     assert report.verdict == "does not conform"
-    assert report.clause("F1").looks is None or "comes and goes" in (report.clause("F1").looks or "")
+    assert "comes and goes" in (report.clause("F1").looks or "")
 
 
 def test_a_right_layer_is_told_nothing() -> None:
@@ -74,4 +74,9 @@ def test_places_are_told_by_their_pattern(wrong: list[tuple[int, int]], words: s
     for place in wrong:
         mask[place] = True
     assert tell_places(mask) == words
-    assert tell_places(mask[:3]) is None or wrong[0][0] < 3
+
+
+def test_of_few_channels_no_place_is_told() -> None:
+    mask = np.zeros((3, 10), bool)
+    mask[0] = True
+    assert tell_places(mask) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +50,16 @@ def test_a_layer_that_breaks_a_should_alone_is_judged_strictly() -> None:
     trial = try_layer(layer, "smoke", 0)
     assert trial.failed == ("B9",)
     assert not trial.is_off
+
+
+def test_the_page_holds_every_trial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "museum.md"
+    assert cli.main(["selftest", "tail-dropped", "torch-composed", "--page", str(page)]) == 0
+    written = page.read_text()
+    assert "1 of 1 wrong layers are refused (survivors: none); 1 of 1 right ones conform" in written
+    row = next(line for line in written.splitlines() if line.startswith("| tail-dropped |"))
+    assert "**F1**" in row
+    assert "were missing" in row
+    assert next(line for line in written.splitlines() if line.startswith("| torch-composed |")).endswith("| conforms |")
+    assert cli.main(["selftest", "tail-dropped", "--page", str(tmp_path / "none" / "museum.md")]) == 2
+    assert "--page" in capsys.readouterr().err

@@ -26,7 +26,7 @@ def _render(trials: Sequence[Trial], profile: str, seed: int) -> Iterator[str]:
     right = [trial for trial in trials if isinstance(trial.layer, RightLayer)]
     survivors, alarms = ([t.layer.id for t in group if t.is_off] for group in (wrong, right))
     yield "# The museum: what the suite says of layers that are known to be wrong, and of right ones\n"
-    yield f"Written by `bnspec selftest --profile {profile} --seed {seed} --page docs/museum.md`, and not by hand.\n"
+    yield f"Written by `bnspec selftest --profile {profile} --seed {seed} --page FILE`, and not by hand.\n"
     yield (
         f"{len(wrong) - len(survivors)} of {len(wrong)} wrong layers are refused"
         f" (survivors: {', '.join(survivors) or 'none'});"
