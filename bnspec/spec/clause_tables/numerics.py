@@ -71,12 +71,15 @@ NUMERICS: tuple[Clause, ...] = (
     Clause(
         id="N6",
         title="NaN and infinity stay where they are",
-        statement="Training, a > 0, one NaN or infinity in channel j: all of y_j is NaN, rm_j and rv_j are not finite,"
-        " other channels are as without it, their gradients too. Evaluation, gamma != 0: that position alone, NaN to"
-        " NaN and +-inf to +-sign(gamma) inf. A NaN in g: all of dx_j in training, that position in evaluation, and"
-        " d_gamma_j, d_beta_j.",
+        statement="Training, a > 0, one NaN in channel j: all of y_j is NaN, and for an infinity none of it is finite;"
+        " rm_j or rv_j is not finite; other channels are as without it, their gradients too. Evaluation, gamma != 0:"
+        " that position alone, NaN to NaN and +-inf to +-sign(gamma) inf. A NaN in g: all of dx_j in training, that"
+        " position in evaluation, and d_gamma_j, d_beta_j; for an infinity in g none of these is finite. A NaN in rv_j:"
+        " all of y_j in evaluation, and where a < 1 training leaves it.",
         why="mu_j is infinite or NaN, so the deviation of the value itself, s2 and r are NaN, and NaN times anything is"
-        " NaN. In evaluation nothing is summed. a = 0 leaves the buffers (R5), and 0 times infinity is NaN.",
+        " NaN. In evaluation nothing is summed. a = 0 leaves the buffers (R5), and 0 times infinity is NaN. A clamp by"
+        " IEEE 754's maxNum gives 0 for a NaN s2: then rm_j alone tells, and y_j of an infinity is infinite but where"
+        " it stood.",
         source="IEEE 754-2019, section 6",
         bound="NaN, infinite with its sign, or not finite; e_y, e_rm, e_rv and the gradient bounds in other channels",
         status="active",

@@ -154,7 +154,8 @@ RUNNING: tuple[Clause, ...] = (
         id="R12",
         title="a reset restores the beginning",
         statement="Where a reset of the running statistics is offered: after it rm, rv and the counter are as R1 says,"
-        " gamma and beta as they were, and the next batch is averaged in as the first.",
+        " gamma and beta as they were, an evaluation is by the initial statistics, whatever was evaluated before, and"
+        " the next batch is averaged in as the first.",
         why="A reset means construction without new parameters.",
         source="PyTorch, documentation of reset_running_stats",
         bound="bit for bit; e_rm and e_rv of the next batch",

@@ -10,9 +10,10 @@ STATE: tuple[Clause, ...] = (
     Clause(
         id="S1",
         title="save and restore is the identity",
-        statement="A layer restored from what another saved has its gamma, beta, rm, rv and counter, and evaluates with"
-        " them, whatever it did before; saving changes nothing, nor does restoring an empty"
-        " state, and training the restored layer leaves the other.",
+        statement="A layer restored from what another saved, by itself or as a part of a model, has its gamma, beta,"
+        " rm, rv and counter, and evaluates with them, whatever it did before; saving changes nothing, nor does"
+        " restoring an empty state; restoring gamma and beta alone leaves the rest; training the restored layer leaves"
+        " the other.",
         why="The state is these five; whatever is not saved, or is changed on the way, is lost.",
         source="pytorch/pytorch#110361, pytorch/pytorch#8481, facebookresearch/detectron2#3160, torch/nn#609",
         bound="bit for bit; e_y of the evaluation",
@@ -23,8 +24,9 @@ STATE: tuple[Clause, ...] = (
     Clause(
         id="S2",
         title="copies are independent",
-        statement="A copy made after a training pass has the state of its original and trains with its own; writing to"
-        " either or training it leaves the other.",
+        statement="A copy made after a training pass, or one that went through bytes where that is possible, has the"
+        " state of its original and its mode, and trains with its own state; writing to either or training it leaves"
+        " the other.",
         why="A copy that shares a buffer is a second name, not a second layer.",
         source="first principles; measured: a buffer that holds a graph cannot be copied",
         bound="bit for bit; e_y, e_rm, e_rv, e_dx, e_dgamma, e_dbeta of the copy's own pass",
