@@ -120,10 +120,19 @@ def test_a_known_mistake_is_named() -> None:
 UNUSUAL = Path(__file__).parent / "targets/unusual_layers.py"
 
 
-@pytest.mark.parametrize("name", ["Columns", "UnregisteredBuffers", "Wrapper", "Debiased"])
-def test_right_layers_that_keep_their_tensors_in_unusual_places_are_not_refused(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "judged"),
+    [
+        ("Columns", "L5"), ("UnregisteredBuffers", "R2"), ("Wrapper", "S2"), ("Debiased", "R3"),
+        ("ShowsInnerTensors", "S1"), ("StackedBuffers", "L5"), ("DtypeByName", "N4"), ("SinglePrecisionAlone", "F1"),
+        ("InferencePath", "E2"), ("HoldsALock", "S1"), ("NoHeedOfAffine", "S8"), ("MadeByTheFirstBatch", "R2"),
+        ("ListsItsParameters", "G1"), ("positional_only", "G1"),
+    ],
+)  # fmt: skip
+def test_right_layers_of_unusual_make_are_not_refused(name: str, judged: str) -> None:
     certificate = bnspec.certify(load_target(f"{UNUSUAL}:{name}").obj, profile="smoke")
     assert certificate.conforms, str(certificate)
+    assert certificate.targets[0].clause(judged).outcome == "pass"
 
 
 @pytest.mark.parametrize("options", [{"bias": False}, {"affine": False}, {"dtype": torch.float32}])

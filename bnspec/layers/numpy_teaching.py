@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -64,6 +65,10 @@ class NumPy:
         """NumPy has no threads of its own, and its linear algebra takes care of forks."""
 
 
+OWN_REFERENCES = 3
+"""The attribute's, this module's variable and the argument of the count."""
+
+
 class NumPyLayer:
     """The subject caches one forward: a backward must directly follow its own."""
 
@@ -101,14 +106,15 @@ class NumPyLayer:
     def _write(self, name: str, value: Array, *, anew: bool = False) -> None:
         """In the shape that the subject has, (1, C) or (1, C, 1, 1) say.
 
-        In place, unless `anew`, because others may hold the array too, a list of parameters say; what has another size
-        is replaced.
+        In place, because others may hold the array too, a list of parameters say; with `anew` only where they do. What
+        has another size is replaced.
         """
         current = getattr(self._subject, name)
         fits = isinstance(current, np.ndarray) and current.size == value.size
         shaped = value.reshape(current.shape) if fits else value
-        in_place = fits and name in getattr(self._subject, "__dict__", ()) and not anew
+        in_place = fits and name in getattr(self._subject, "__dict__", ())
         in_place = in_place and current.dtype == value.dtype and current.flags.writeable
+        in_place = in_place and not (anew and sys.getrefcount(current) <= OWN_REFERENCES)
         if in_place or not put(self._subject, name, copy_array(shaped)):
             current[...] = shaped
 
