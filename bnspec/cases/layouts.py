@@ -93,11 +93,10 @@ REPEATED = {"expanded": 1, "expanded_batch": 0, "expanded_positions": -1}
 
 def repeat(a: Array, layout: str) -> Array:
     """The batch with the same values all along an axis, where the layout asks for that."""
-    return (
-        np.repeat(a.take([0], REPEATED[layout]), a.shape[REPEATED[layout]], REPEATED[layout])
-        if layout in REPEATED
-        else a
-    )
+    if layout not in REPEATED:
+        return a
+    axis = REPEATED[layout]
+    return np.repeat(a.take([0], axis), a.shape[axis], axis)
 
 
 def lay_out(a: Array, layout: str) -> Array:

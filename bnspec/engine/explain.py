@@ -22,7 +22,7 @@ QUANTITIES = ("running_var", "running_mean", "dgamma", "dbeta", "dx", "y")
 
 @dataclass(frozen=True)
 class Explanation:
-    """`dialect` holds at most one sentence; `mistakes` and `conditions` one clause by clause."""
+    """`dialect` holds at most one sentence; `mistakes` one clause by clause."""
 
     dialect: tuple[str, ...] = ()
     mistakes: dict[str, str] = field(default_factory=dict)
