@@ -13,7 +13,7 @@ from bnspec.engine.run import certify_subject
 from bnspec.engine.subject import Recipe, Subject
 from bnspec.layers.implementation import resolve
 from bnspec.layers.promises import Promises
-from bnspec.layers.target import TargetError, names
+from bnspec.layers.target import TargetError, load_target, names
 from bnspec.spec.dialects import Dialect, UnknownDialect, find_dialect, is_frozen
 from bnspec.spec.formats import PRECISIONS, arithmetic_of
 
@@ -36,7 +36,7 @@ def certify(
     isolate: bool = False,
     target: str | None = None,
 ) -> Certificate:
-    """Certify a class, a function, a factory or a layer.
+    """Certify a class, a function, a factory or a layer, or what a text names as on the command line.
 
     `arguments` go to its constructor; `dialect` defaults to the one that the object or its adapter declares, else
     torch; empty collections mean everything that is promised; `isolate` judges
@@ -47,6 +47,8 @@ def certify(
         dialect, profile, seed, tuple(devices), tuple(dtypes), tuple(without), tuple(clauses), strict, fail_fast
     )
     check_request(request)
+    if isinstance(obj, str):
+        obj, target = load_target(obj).obj, target or obj
     name = target or f"{getattr(obj, '__module__', '?')}:{getattr(obj, '__qualname__', type(obj).__name__)}"
     given, text = dict(arguments or {}), name if names(name, obj) else None
     if isolate:

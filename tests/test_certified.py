@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import bnspec
-from bnspec.layers.target import load_target
+from bnspec.layers.target import TargetError, load_target
 from bnspec.mutants.record import Mutant, RightLayer
 from bnspec.mutants.table import MUTANTS, RIGHT_LAYERS
 from bnspec.mutants.torch_base import BatchNorm as TorchBatchNorm
@@ -46,6 +46,13 @@ def test_right_ones_conform(name: str) -> None:
     assert report.dialect == (dialect or ("makemore" if name == "torch" else "torch"))
     judged = {clause.id for clause in report.clauses if clause.outcome == "pass"}
     assert judged >= {"F1", "F2", "F7", "F8", "F13", "R2", "R3", "R5", "E1", "E2", "E3", "E4", "G1", "G2", "G6"}
+
+
+def test_a_text_is_a_target_from_python_too() -> None:
+    report = bnspec.certify("torch.nn:BatchNorm1d", profile="smoke", clauses=["F1"]).targets[0]
+    assert (report.target, report.verdict) == ("torch.nn:BatchNorm1d", "conforms")
+    with pytest.raises(TargetError, match="nowhere"):
+        bnspec.certify("nowhere:BatchNorm1d")
 
 
 def test_planned_clauses_are_never_shown_as_passed() -> None:
