@@ -64,11 +64,18 @@ def certify_isolated(
 ) -> TargetReport:
     """As `certify`, in a child process from the first call of the object on. Raises what it raises."""
     isolated = Isolated()
+    subject, source = make_subject_isolated(obj, request, arguments, name, target)
+    return certify_subject(subject, request, name, arguments, source, isolated, isolated.attempt)
+
+
+def make_subject_isolated(
+    obj: Any, request: Request, arguments: dict[str, Any], name: str, target: str | None
+) -> tuple[Subject, str]:
+    """As `make_subject`, tried out in a child process first. Raises what it raises, and TargetError where that ends."""
     ending = find_ending(lambda: make_subject(obj, request, arguments, target))
     if ending is not None:
         raise TargetError(f"{name} cannot be called: when it was tried out with a plain batch it {ending.words}")
-    subject, source = make_subject(obj, request, arguments, target)
-    return certify_subject(subject, request, name, arguments, source, isolated, isolated.attempt)
+    return make_subject(obj, request, arguments, target)
 
 
 def make_subject(

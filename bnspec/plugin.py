@@ -23,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             f"--bn-{name}", action="append", default=[], metavar=name.upper(), help=f"may be repeated; {CHOICES}"
         )
     group.addoption("--bn-strict", action="store_true", help="SHOULD clauses decide too")
+    group.addoption("--bn-isolate", action="store_true", help="judge in a child process, which may crash or hang")
     group.addoption("--bn-json", metavar="FILE", help="write the certificate as JSON")
 
 

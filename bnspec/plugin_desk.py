@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,15 +12,17 @@ from typing import Any
 
 import pytest
 
-from bnspec.api import make_subject
+from bnspec.api import make_subject, make_subject_isolated
 from bnspec.cases.case import AddressError
 from bnspec.certificate.files import check_writable, write_whole
 from bnspec.certificate.json_face import report_from_json, report_to_json
 from bnspec.certificate.merge import decides
 from bnspec.certificate.model import FAILED, Certificate, ClauseReport, TargetReport
 from bnspec.certificate.terminal import render_failure, render_verdict
+from bnspec.engine.blocks import Block, BlockResult
+from bnspec.engine.isolation import Isolated
 from bnspec.engine.plan import Plan, Request, UsageError, check_request, make_plan
-from bnspec.engine.run import certify_subject, run_here, say_why_unjudged
+from bnspec.engine.run import call_here, certify_subject, run_here, say_why_unjudged
 from bnspec.engine.store import SharedBlocks
 from bnspec.engine.subject import Subject
 from bnspec.engine.threads import prefer_one_thread
@@ -34,12 +37,16 @@ class Assignment:
     text: str
     request: Request
     arguments: dict[str, Any]
-    shared: Path | None
+    shared: Path
+    isolated: Isolated | None
     reports: dict[tuple[str, ...], TargetReport] = field(default_factory=dict)
 
     @cached_property
     def loaded(self) -> tuple[Subject, str]:
-        return make_subject(load_target(self.text).obj, self.request, self.arguments, self.text)
+        obj = load_target(self.text).obj
+        if self.isolated:
+            return make_subject_isolated(obj, self.request, self.arguments, self.text, self.text)
+        return make_subject(obj, self.request, self.arguments, self.text)
 
     @cached_property
     def plan(self) -> Plan:
@@ -50,15 +57,17 @@ class Assignment:
         if clauses not in self.reports:
             request = replace(self.request, clauses=clauses) if clauses else self.request
             subject, source = self.loaded
-            self.reports[clauses] = certify_subject(subject, request, self.text, self.arguments, source, self._runner)
+            guard = self.isolated.attempt if self.isolated else call_here
+            self.reports[clauses] = certify_subject(
+                subject, request, self.text, self.arguments, source, self._run_blocks, guard
+            )
         return self.reports[clauses]
 
-    def _runner(self, subject: Subject, plan: Plan, blocks: list[Any]) -> Any:
+    def _run_blocks(self, subject: Subject, plan: Plan, blocks: list[Block]) -> Iterator[BlockResult]:
         """Blocks judge every clause of the request, whichever item asks, so that one run serves all items."""
-        if self.shared is None:
-            return run_here(subject, plan, blocks)
         key = repr((self.text, sorted(self.arguments.items()), self.request))
-        return SharedBlocks(self.shared, key)(subject, replace(plan, clauses=self.plan.clauses), blocks)
+        shared = SharedBlocks(self.shared, key, self.isolated or run_here)
+        return shared(subject, replace(plan, clauses=self.plan.clauses), blocks)
 
 
 class Desk:
@@ -81,7 +90,8 @@ class Desk:
             check_request(request)
             check_writable("--bn-json", self.json)
             arguments = parse_arguments(option("bn_arg"))
-            self.assignments = [Assignment(text, request, arguments, self.shared) for text in option("bn")]
+            isolated = Isolated() if option("bn_isolate") else None
+            self.assignments = [Assignment(text, request, arguments, self.shared, isolated) for text in option("bn")]
             for assignment in self.assignments:
                 _ = assignment.plan
         except (TargetError, UsageError, AddressError) as error:

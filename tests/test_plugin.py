@@ -120,6 +120,14 @@ def test_a_wrong_layer_fails_with_the_message_and_fails_the_verdict(run: Any) ->
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+def test_a_layer_that_ends_its_process_fails_its_clauses_where_it_is_isolated(run: Any) -> None:
+    result = run(SUITE, "--bn", f"{LAYERS}:DiesOnLongBatches", *QUICK, *FEW, "--bn-isolate")
+    assert result.ret == 1
+    counts = outcomes(result)
+    assert (sum(counts.values()), counts["failed"]) == (4, 4)
+    result.stdout.fnmatch_lines(["*MUST F1 FAILS: *", "*the case: got a subject that died by SIGKILL*"])
+
+
 def test_an_incomplete_verdict_fails(pytester: pytest.Pytester, run: Any) -> None:
     pytester.makepyfile(
         demanding="""

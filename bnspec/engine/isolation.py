@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -20,24 +20,28 @@ LIMIT_S, START_S, LEAST_S = 60.0, 90.0, 1.0
 """How long a case may take, a fresh process until its first one, and a case of a subject that often took too long."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Isolated:
     """A runner of blocks by one child, started anew at the next block after it came to its end.
 
-    The limit is halved each time that it is met: the verdict is out, and a subject that hangs should not take an hour.
+    The limit of a case is halved each time that it is met: the verdict is out, and a subject that hangs should not take
+    an hour.
     """
 
     limit_s: float = LIMIT_S
+    _case_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._case_s = self.limit_s
 
     def __call__(self, subject: Subject, plan: Plan, blocks: list[Block]) -> Iterator[BlockResult]:
         """The results in the order of the blocks. Raises UsageError where no process can come to the subject."""
         due = [block for block in blocks if subject.offers(*experiments()[block.experiment].needs)]
-        limit_s = self.limit_s
         while due:
-            for result, timed_out in _run_until_end(subject, plan, due, limit_s):
+            for result, timed_out in _run_until_end(subject, plan, due, self._case_s):
                 yield result
                 due = due[1:]
-                limit_s = max(LEAST_S, limit_s / 2) if timed_out else limit_s
+                self._case_s = max(LEAST_S, self._case_s / 2) if timed_out else self._case_s
 
     def attempt(self, work: Callable[[], T], otherwise: T) -> T:
         """What a function gives that calls the subject, or `otherwise` where that ends its process."""

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bnspec.engine.blocks import Block, BlockResult, run_block
+from bnspec.engine.blocks import Block, BlockResult
 from bnspec.engine.judging import experiments
 from bnspec.engine.plan import Plan
+from bnspec.engine.run import Runner
 from bnspec.engine.subject import Subject
 
 PATIENCE_S = 900.0
@@ -21,10 +22,14 @@ PATIENCE_S = 900.0
 
 @dataclass(frozen=True)
 class SharedBlocks:
-    """A runner over a folder of this session. `key` tells apart what is judged: target, arguments and request."""
+    """A runner over a folder of this session. `key` tells apart what is judged: target, arguments and request.
+
+    `runner` runs what nobody has begun, a block at a time.
+    """
 
     folder: Path
     key: str
+    runner: Runner
 
     def __call__(self, subject: Subject, plan: Plan, blocks: list[Block]) -> Iterator[BlockResult]:
         """The results in the order of the blocks. What nobody has begun is run here; what others hold is awaited."""
@@ -47,7 +52,7 @@ class SharedBlocks:
         return True
 
     def _run(self, subject: Subject, plan: Plan, block: Block) -> None:
-        result = run_block(subject, block, plan.seed, plan.clauses)
+        (result,) = self.runner(subject, plan, [block])
         done = self._done(block)
         half = done.with_suffix(f".{os.getpid()}")
         half.write_bytes(pickle.dumps(result))

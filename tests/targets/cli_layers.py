@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 from torch import Tensor, nn
 
 NOTHING = None
@@ -32,4 +35,13 @@ class RaisesOnForward(Right):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         if input.numel() // input.shape[1] % 2:
             raise RuntimeError("odd batches are not supported")
+        return super().forward(input)
+
+
+class DiesOnLongBatches(Right):
+    """Ends its process where m passes sixteen, as a kernel does that writes past its end."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        if input.numel() // input.shape[1] > 16:
+            os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(input)
