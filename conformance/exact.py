@@ -10,7 +10,7 @@ import numpy as np
 
 from bnspec.cases.batches import Batch
 from bnspec.cases.layouts import channel_major
-from bnspec.layers.protocol import State
+from bnspec.layers.protocol import State, as_dtype
 from bnspec.spec.bounds import GradientError
 from bnspec.spec.equations import Cotangents, Moments, stored_variance, take_moments, weight_of_new_batch
 from bnspec.spec.precision import Arithmetic, Number
@@ -140,6 +140,16 @@ class Exact:
     def floored(self) -> Number:
         """The larger of variance and eps."""
         return self.number(np.maximum(self.arithmetic.float64(self.v), self.record.expected.eps))
+
+    @property
+    def about_running_mean(self) -> Number:
+        """The mean square of the deviation from the running mean."""
+        off = self.mu - self.rm
+        return self.s2 + off * off
+
+    def rounded(self, value: Number, name: str) -> Number:
+        """A value rounded to a format."""
+        return self.number(np.asarray(self.arithmetic.float64(value)).astype(as_dtype(name)).astype(np.float64))
 
     @property
     def second_moment(self) -> Number:

@@ -128,3 +128,10 @@ def kinds_of_parameters(experiment: str, *kinds: str) -> tuple[Case, ...]:
     """Parameters as a new layer has them, a gamma of zero, a running variance of zero: at every rank."""
     shapes = ((4, 3), (3, 2, 4), (2, 3, 2, 3), (2, 2, 2, 3, 2))
     return tuple(Case(experiment, "float32", shape, 0.1, 0.3, parameters=kind) for shape in shapes for kind in kinds)
+
+
+def on_threads(experiment: str) -> tuple[Case, ...]:
+    """On three threads: fewer and more examples than these, and so many values that frameworks share them out."""
+    shapes = ((2, 3), (13, 3), (40009, 3), (2, 3, 5), (5, 3, 7), (5, 3, 7001), (7, 3, 2, 3), (5, 3, 71, 97),
+              (2, 3, 2, 1, 3), (5, 3, 7, 31, 33))  # fmt: skip
+    return tuple(Case(experiment, "float32", shape, 0.1, 0.3, setting="three_threads") for shape in shapes)

@@ -76,6 +76,21 @@ def _as_float64(arithmetic: Arithmetic, value: Number) -> Floats:
     return np.asarray(arithmetic.float64(value))
 
 
+LEAST_BITS, MOST_BITS = 5, 20
+"""Fewer bits that are right are no rounding, and more may be one of the format itself."""
+
+
+def tell_bits(error: Floats, size: Floats, wrong: NDArray[np.bool_]) -> str | None:
+    """To how many bits alone all values of a size are right, where most are off by no more and no less."""
+    if wrong.mean() < 0.5:
+        return None
+    off = np.max(np.abs(error[wrong]) / size[wrong], initial=0.0)
+    bits = int(-np.log2(off)) if 0 < off < np.inf else 0
+    if not LEAST_BITS <= bits <= MOST_BITS:
+        return None
+    return f"it looks as if a step had been rounded or approximated: all values are right to {bits} bits, and no more"
+
+
 FEW = 5
 """With fewer channels, that some are right is chance: a gamma near zero, an easy batch."""
 

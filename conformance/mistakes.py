@@ -23,6 +23,9 @@ IN_TRAINING: dict[str, dict[str, Formula]] = {
         "momentum weighed the other statistic": lambda e: blend(e.stored, e.rv, e.a),
         "it were never updated": lambda e: e.rv,
         "the mean of squares were stored": lambda e: blend(e.rv, e.second_moment, e.a),
+        "the variance were taken about the running mean": lambda e: blend(
+            e.rv, (e.about_running_mean * e.m / (e.m - 1)), e.a
+        ),
         "momentum were squared": lambda e: blend(e.rv, e.stored, e.a * e.a),
         "momentum were 0.01, whatever was given": lambda e: blend(e.rv, e.stored, e.number(0.01)),
         "momentum were 0.9, whatever was given": lambda e: blend(e.rv, e.stored, e.number(0.9)),
@@ -32,6 +35,10 @@ IN_TRAINING: dict[str, dict[str, Formula]] = {
         "the batch replaced it, whatever momentum is": lambda e: e.stored,
         "momentum were 0.1, whatever was given": lambda e: blend(e.rv, e.stored, e.number(0.1)),
         "the old value did not decay": lambda e: e.rv + e.stored * e.a,
+        "momentum were rounded to bfloat16": lambda e: blend(e.rv, e.stored, e.rounded(e.a, "bfloat16")),
+        "momentum were rounded to float16": lambda e: blend(e.rv, e.stored, e.rounded(e.a, "float16")),
+        "one batch too many were counted": lambda e: blend(e.rv, e.stored, e.a / (e.a + 1)),
+        "one batch too few were counted": lambda e: blend(e.rv, e.stored, e.a / (1 - e.a)),
     },
     "running_mean": {
         "momentum weighed the other statistic": lambda e: blend(e.mu, e.rm, e.a),
@@ -45,6 +52,10 @@ IN_TRAINING: dict[str, dict[str, Formula]] = {
         "the batch replaced it, whatever momentum is": lambda e: e.mu,
         "momentum were 0.1, whatever was given": lambda e: blend(e.rm, e.mu, e.number(0.1)),
         "the old value did not decay": lambda e: e.rm + e.mu * e.a,
+        "momentum were rounded to bfloat16": lambda e: blend(e.rm, e.mu, e.rounded(e.a, "bfloat16")),
+        "momentum were rounded to float16": lambda e: blend(e.rm, e.mu, e.rounded(e.a, "float16")),
+        "one batch too many were counted": lambda e: blend(e.rm, e.mu, e.a / (e.a + 1)),
+        "one batch too few were counted": lambda e: blend(e.rm, e.mu, e.a / (1 - e.a)),
     },
     "y": {
         "the unbiased variance normalised": lambda e: e.by(e.sqrt(e.s2 * e.m / (e.m - 1) + e.eps)),
@@ -54,16 +65,25 @@ IN_TRAINING: dict[str, dict[str, Formula]] = {
         "eps were added twice": lambda e: e.by(e.sqrt(e.v + e.eps * 2)),
         "eps were squared": lambda e: e.by(e.sqrt(e.v + e.eps * e.eps)),
         "eps were 1e-5, whatever was given": lambda e: e.by(e.sqrt(e.v + 1e-5)),
+        "eps were rounded to float16": lambda e: e.by(e.sqrt(e.v + e.rounded(e.eps, "float16"))),
+        "eps were rounded to bfloat16": lambda e: e.by(e.sqrt(e.v + e.rounded(e.eps, "bfloat16"))),
         "the root were forgotten": lambda e: e.by(e.v + e.eps),
+        "a square stood for the root": lambda e: e.by((e.v + e.eps) * (e.v + e.eps)),
         "the larger of variance and eps stood for their sum": lambda e: e.by(e.sqrt(e.floored)),
         "gamma were left out": lambda e: e.xh + e.beta[:, None],
         "beta were left out": lambda e: e.xh * e.gamma[:, None],
         "beta were added before the scale": lambda e: (e.xh + e.beta[:, None]) * e.gamma[:, None],
         "the scale were 1 + gamma": lambda e: e.scale(e.xh) + e.xh,
         "the scale were the absolute value of gamma": lambda e: e.xh * abs(e.gamma)[:, None] + e.beta[:, None],
+        "the first gamma scaled every channel": lambda e: e.xh * e.gamma[0] + e.beta[:, None],
+        "the first beta shifted every channel": lambda e: e.xh * e.gamma[:, None] + e.beta[0],
         "the running statistics normalised in training": lambda e: e.scale(
             (e.x - e.rm[:, None]) / e.sqrt(e.rv + e.eps)[:, None]
         ),
+        "the running statistics, just updated, normalised in training": lambda e: e.scale(
+            (e.x - blend(e.rm, e.mu, e.a)[:, None]) / e.sqrt(blend(e.rv, e.stored, e.a) + e.eps)[:, None]
+        ),
+        "the variance were taken about the running mean": lambda e: e.by(e.sqrt(e.about_running_mean + e.eps)),
         "the mean were not taken off before squaring": lambda e: e.by(e.sqrt(e.second_moment + e.eps)),
         "the mean were not taken off": lambda e: e.scale(e.x * e.r[:, None]),
         "beta were taken off": lambda e: e.xh * e.gamma[:, None] - e.beta[:, None],
@@ -79,6 +99,13 @@ IN_TRAINING: dict[str, dict[str, Formula]] = {
         "the mean were a constant": lambda e: e.dx(mean=0.0) * e.gamma[:, None],
         "the variance were a constant": lambda e: e.dx(var=0.0) * e.gamma[:, None],
         "eps were left out": lambda e: e.dx(rstd=1 / e.sqrt(e.v), xh=e.d / e.sqrt(e.v)[:, None]) * e.gamma[:, None],
+        "eps were left out of the scale": lambda e: e.dx(rstd=1 / e.sqrt(e.v)) * e.gamma[:, None],
+        "1/sqrt(. + eps) were taken of 1/sqrt(variance + eps)": lambda e: (
+            e.dx(rstd=1 / e.sqrt(e.r + e.eps), xh=e.d / e.sqrt(e.r + e.eps)[:, None]) * e.gamma[:, None]
+        ),
+        "1/sqrt(. + eps) were taken of 1/sqrt(variance + eps) for the scale": lambda e: (
+            e.dx(rstd=1 / e.sqrt(e.r + e.eps)) * e.gamma[:, None]
+        ),
         "the term of the variance had the other sign": lambda e: e.dx(var=-1.0) * e.gamma[:, None],
         "the term of the variance were halved": lambda e: e.dx(var=0.5) * e.gamma[:, None],
         "sums stood for means": lambda e: e.dx(mean=e.m, var=e.m) * e.gamma[:, None],

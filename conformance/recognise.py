@@ -21,9 +21,11 @@ from .exact import Exact, ObservedPass
 from .expected import ExpectedBuffers, ExpectedPass
 from .experiments.evaluation import EvaluationRecord, act_evaluation
 from .experiments.training import act_training
-from .missing import tell_missing, tell_places
+from .missing import tell_bits, tell_missing, tell_places
 from .mistakes import IN_EVALUATION, IN_TRAINING
 
+UNLIKE = ("late", "early", "outlier", "last")
+"""Fills of x and dy that put what matters in a few places, which alone are then off."""
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
@@ -97,7 +99,22 @@ def recognise(record: ObservedPass, quantity: str) -> str | None:
         missing = None
         if record.expected.k is not None:
             missing = tell_missing(exact, quantity, observed.astype(np.float64), plain, bound)
-        return missing or tell_places(wrong)
+        size = np.abs(plain - _as_shift(exact, quantity, plain.shape))
+        return missing or tell_bits(observed.astype(np.float64) - plain, size, wrong) or _tell_places(record, wrong)
+
+
+def _as_shift(exact: Exact, quantity: str, shape: tuple[int, ...]) -> Floats:
+    """beta, which hides how right the rest of y is; 0 for what has no shift."""
+    if quantity != "y":
+        return np.zeros(shape)
+    return np.broadcast_to(np.asarray(exact.arithmetic.float64(exact.beta))[:, None], shape)
+
+
+def _tell_places(record: ObservedPass, wrong: NDArray[np.bool_]) -> str | None:
+    """Places tell something where the batch is alike at all of them."""
+    case = record.stage.case
+    alike = case.fill not in UNLIKE and case.upstream not in UNLIKE
+    return tell_places(wrong) if alike else None
 
 
 def observed_format(record: ObservedPass, quantity: str) -> str:

@@ -24,7 +24,8 @@ class Case:
     `dtype` names a precision (`bnspec.spec.formats.PRECISIONS`).
     `shape` is (N, C, D1, ...). `momentum` None asks for the cumulative average. `steps` counts training batches;
     `training` is the mode; `fresh` leaves parameters and buffers as the constructor set them. `values`, where given,
-    are the entries of x, channel by channel, as small integers. `parameters` is the kind of state (`PARAMETERS`).
+    are the entries of x, channel by channel, as small integers. `parameters` is the kind of state (`PARAMETERS`),
+    `setting` one of the framework's (`Framework.settings`), "plain" for the process as it is.
     """
 
     experiment: str
@@ -40,6 +41,7 @@ class Case:
     fresh: bool = False
     steps: int = 1
     parameters: str = "drawn"
+    setting: str = "plain"
     seed: int = 0
     values: tuple[int, ...] = ()
 

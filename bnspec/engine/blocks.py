@@ -19,7 +19,7 @@ from bnspec.engine.judging import Finding, experiments, find, judge_case
 from bnspec.engine.subject import Subject
 from bnspec.spec.clauses import CLAUSES
 
-HEAVY = {"float64": 4000}
+HEAVY = {"float64": 1500}
 """Most values of a case of the first block, where they are judged in more than 100 bits."""
 HEAVY_ELSEWHERE = 20000
 """The same where float64 judges."""
@@ -82,6 +82,8 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
             continue
         fits = len(case.shape) in scope.ranks and scope.channels in (None, case.channels)
         if not fits or not (case.training or scope.evaluation):
+            continue
+        if case.setting not in ("plain", *subject.implementation.framework.settings):
             continue
         eps = case.eps if scope.eps is None else scope.eps
         momentum = case.momentum if subject.frees_momentum or case.momentum is None else scope.momenta[0]

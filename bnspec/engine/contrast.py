@@ -13,9 +13,9 @@ from bnspec.engine.subject import Subject
 from bnspec.spec.clauses import CLAUSES
 from bnspec.spec.formats import PRECISIONS
 
-BUDGET = 60
+BUDGET = 80
 """Most cases that are judged again for one finding, each with `DRAWS` draws of its values."""
-DRAWS = 2
+DRAWS = 4
 """Any change of a case draws other values, so that one draw may fail or pass by chance."""
 BLOCKS = (2, 4, 8, 16, 32, 64, 128, 256, 1024)
 """Sizes that kernels work in."""
@@ -87,6 +87,7 @@ def _make_plain(subject: Subject, own: Case, fails: Fails) -> Iterator[str]:
     plain: list[tuple[str, object, str]] = [
         ("layout", "contiguous", "where x is contiguous instead of {}"),
         ("upstream_layout", "contiguous", "where dy is contiguous instead of {}"),
+        ("setting", "plain", "in a plain process instead of under {!r}"),
         ("steps", 1, "after one batch instead of {}"),
         ("fill", "spread", "where values are spread instead of of the kind {!r}"),
         ("upstream", upstream, "where dy is drawn instead of of the kind {!r}"),

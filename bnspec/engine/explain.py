@@ -17,6 +17,8 @@ from bnspec.spec.dialects import DIALECTS, FIELDS, Dialect, is_frozen
 
 FIELDS_THAT_SHOW = ("training_statistics", "normalises_with", "stores", "momentum_weighs", "average", "constants")
 """The fields of a dialect on which a training pass depends."""
+TELLING = {2: (67,), 3: (5, 7), 4: (5, 3, 3), 5: (5, 3, 1, 3)}
+"""N, D1, ... of a telling batch by its rank: of no power of two is m a multiple, so that a lost tail shows."""
 QUANTITIES = ("running_var", "running_mean", "dgamma", "dbeta", "dx", "y")
 
 
@@ -109,7 +111,7 @@ def _telling_cases(subject: Subject, own: Case, clause: str) -> list[Case]:
     """A pass of an ordinary batch, and one of the finding's own; evaluations where the clause is about these."""
     rank = max(subject.promises.ranks)
     channels = subject.promises.channels or 3
-    shape = (5, channels, *[2, 4, 3][: rank - 2])
+    shape = (*TELLING[rank][:1], channels, *TELLING[rank][1:])
     telling = Case("training", own.dtype, shape, own.eps, own.momentum, seed=1)
     if subject.promises.eps is None:
         telling = replace(telling, eps=0.1)

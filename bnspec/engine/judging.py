@@ -43,8 +43,13 @@ def experiments() -> dict[str, Experiment]:
 
 
 def judge_case(subject: Subject, case: Case, device: str, clauses: Collection[str]) -> dict[str, Judgement]:
-    """Act `case` out and judge the record by those of `clauses` that its experiment feeds; undo what else changed."""
-    with preserving(subject.implementation.framework):
+    """Act `case` out and judge the record by those of `clauses` that its experiment feeds; undo what else changed.
+
+    A setting that the framework has not, as NumPy has no threads, is none.
+    """
+    framework = subject.implementation.framework
+    with preserving(framework):
+        framework.write_globals(framework.settings.get(case.setting, {}))
         return _act_and_judge(subject, case, device, clauses)
 
 

@@ -34,6 +34,10 @@ class Framework(Protocol):
     @property
     def array_name(self) -> str: ...
 
+    @property
+    def settings(self) -> Mapping[str, Mapping[str, Any]]:
+        """Settings of the process under which a right layer answers as ever: what of `read_globals` each sets."""
+
     def native_dtype(self, name: str) -> Any: ...
 
     def name_dtype(self, native: Any) -> str: ...

@@ -34,6 +34,7 @@ class NumPy:
 
     array = np.ndarray
     array_name = "numpy.ndarray"
+    settings: Mapping[str, Mapping[str, Any]] = {}
 
     def native_dtype(self, name: str) -> np.dtype[Any]:
         return as_dtype(name)

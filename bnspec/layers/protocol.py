@@ -156,8 +156,11 @@ class Reenters(Protocol):
     def answer_twice(self, passed: Pass, dy: Array) -> tuple[Gradients, Callable[[], Gradients]]:
         """A backward that keeps what it needs, and another one of the same forward, which may refuse."""
 
-    def run_again(self, passed: Pass, *, training: bool, grad: Grad = NONE) -> Pass:
-        """Another pass of the native input of an earlier one, the same object."""
+    def accumulate(self, passed: Pass, dy: Array) -> Gradients:
+        """A backward that adds to gradients of zero which parameters have already; x gets one, too."""
+
+    def run_again(self, passed: Pass, *, training: bool, grad: Grad = NONE, x: Array | None = None) -> Pass:
+        """Another pass of the native input of an earlier one, the same object, overwritten with `x` where given."""
 
 
 class Recomputes(Protocol):

@@ -66,6 +66,8 @@ def resolve_function(
         )
     affine = {role for role in ("gamma", "beta") if roles[role]}
     affine |= {"affine"} if len(affine) == 2 else set()
+    if len(affine) == 3 and all(parameters[roles[role]].default is None for role in ("gamma", "beta")):
+        affine |= {"unscaled"}
     promises = Promises(
         ranks=declared.ranks or (),
         dtypes=declared.dtypes or ("float32", "float64"),
@@ -105,7 +107,8 @@ class _Maker:
     def __call__(self, structure: Structure) -> Layer:
         native = {"dtype": TORCH.native_dtype(structure.parameters), "device": structure.device}
         ones, zeros = (functools.partial(make, structure.channels, **native) for make in (torch.ones, torch.zeros))
-        holder = SimpleNamespace(gamma=ones(), beta=zeros(), running_mean=zeros(), running_var=ones())
+        gamma, beta = (ones(), zeros()) if structure.affine else (None, None)
+        holder = SimpleNamespace(gamma=gamma, beta=beta, running_mean=zeros(), running_var=ones())
         settings = {"eps": structure.eps, "momentum": structure.momentum}
 
         def call(x: Tensor, training: bool) -> Any:

@@ -25,7 +25,24 @@ class TorchLayer:
     def run(self, x: Array, *, training: bool, grad: Grad = NONE) -> TorchPass:
         return self._pass(to_tensor(x, self._device), grad, lambda tensor: self._call(tensor, training))
 
-    def run_again(self, passed: TorchPass, *, training: bool, grad: Grad = NONE) -> TorchPass:
+    def accumulate(self, passed: TorchPass, dy: Array) -> Gradients:
+        y, upstream = passed.receive(dy)
+        wanted = [tensor for tensor in passed.wanted if tensor is not None]
+        with calling("state"):
+            for tensor in wanted:
+                tensor.retain_grad()
+                tensor.grad = torch.zeros_like(tensor)
+        with calling("backward"):
+            _Loss.apply(y, upstream).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        found = [None if tensor is None or tensor.grad is None else to_array(tensor.grad) for tensor in passed.wanted]
+        for tensor in wanted:
+            tensor.grad = None
+        return Gradients(*found)
+
+    def run_again(self, passed: TorchPass, *, training: bool, grad: Grad = NONE, x: Array | None = None) -> TorchPass:
+        if x is not None:
+            with calling("state"), torch.no_grad():
+                passed.x.detach().copy_(to_tensor(x, self._device))
         return self._pass(passed.x, grad, lambda tensor: self._call(tensor, training))
 
     def add_up(self, passes: Sequence[TorchPass], dys: Sequence[Array]) -> Sequence[Gradients]:

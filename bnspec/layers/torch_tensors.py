@@ -56,12 +56,25 @@ GLOBALS: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
 }
 """What layers of a process share, and how it is read and written."""
 
+SETTINGS: dict[str, dict[str, Any]] = {
+    "three_threads": {"torch's number of threads": 3},
+}
+"""Settings of the process; on three threads most numbers of examples leave a remainder."""
+
 
 class Torch:
     """torch, as adapters need it."""
 
     array = Tensor
     array_name = "torch.Tensor"
+
+    def __init__(self) -> None:
+        self._is_forked = False
+
+    @property
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """In a forked child without those of more threads, for whom it would wait in vain."""
+        return {name: SETTINGS[name] for name in SETTINGS if not (self._is_forked and "threads" in name)}
 
     def native_dtype(self, name: str) -> torch.dtype:
         return getattr(torch, name)  # type: ignore[no-any-return]
@@ -106,6 +119,7 @@ class Torch:
 
     def enter_child(self) -> None:
         torch.set_num_threads(1)
+        self._is_forked = True
 
 
 TORCH = Torch()

@@ -16,10 +16,12 @@ from bnspec.mutants.table_reentry import REENTRY
 from bnspec.mutants.table_right import RIGHT_LAYERS
 from bnspec.mutants.table_sequences import SEQUENCES
 from bnspec.mutants.table_sizes import SIZES
+from bnspec.mutants.table_surroundings import SURROUNDINGS
 from bnspec.mutants.table_torch import TORCH
 
 __all__ = ["MUTANTS", "RIGHT_LAYERS", "Form", "Mutant", "RightLayer"]
 
 MUTANTS: tuple[Mutant, ...] = (
     *TORCH, *NUMPY, *LIFECYCLE, *REENTRY, *LAYOUTS, *SIZES, *PRECISION, *INPUTS, *OPTIONS, *SEQUENCES,
+    *SURROUNDINGS,
 )  # fmt: skip

@@ -135,6 +135,12 @@ def batch_statistics_in_evaluation(call: Call) -> Tensor:
     return call.run() if call.training or not several else call.but(running_mean=None, running_var=None, training=True)
 
 
+@functional
+def no_shift_without_weight(call: Call) -> Tensor:
+    folded = call.weight is None and not call.training and call.running_mean is not None
+    return call.but(running_mean=torch.zeros_like(call.running_mean)) if folded else call.run()  # type: ignore[arg-type]  # told by `folded`
+
+
 # ---- the upstream gradient
 @functional
 def upstream_clipped(call: Call) -> Tensor:

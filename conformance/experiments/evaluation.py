@@ -103,7 +103,8 @@ def act_evaluation(stage: Stage) -> EvaluationRecord:
     lesson_dy = training_batch.dy if dy is not None else None
     lesson = play(lambda: layer.run(training_batch.x, training=True, grad=stage.grad), layer.state, lesson_dy)
     learned = attempt(layer.state) if lesson.forward.error is None else Attempt[State](error=lesson.forward.error)
-    larger = Batch(*(np.concatenate(pair) for pair in ((training_batch.x, batch.x), (training_batch.dy, batch.dy))))
+    backwards = Batch(training_batch.x[::-1], training_batch.dy[::-1])
+    larger = _join(training_batch, batch, *[backwards] * (batch.x.size < LARGE))
     trained = evaluate(larger.x, larger.dy if dy is not None else None)
     return EvaluationRecord(
         stage, batch, start, loaded, first, again, parts, replaced, other, reloaded, answered, training_batch, lesson,
@@ -111,6 +112,13 @@ def act_evaluation(stage: Stage) -> EvaluationRecord:
     )  # fmt: skip
 
 
+def _join(*batches: Batch) -> Batch:
+    """One batch of all their examples."""
+    return Batch(*(np.concatenate(parts) for parts in zip(*((each.x, each.dy) for each in batches), strict=True)))
+
+
+LARGE = 4000
+"""Values from which on an evaluation is twice as large as the training batch before, and not three times."""
 TENSORS = ("gamma", "beta", "running_mean", "running_var")
 
 

@@ -70,13 +70,19 @@ def act_history(stage: Stage) -> HistoryRecord:
 
 
 def _draw_shapes(stage: Stage) -> list[tuple[int, ...]]:
-    """Shapes of the same rank and channels: other numbers of examples and, along the last axis, of positions."""
-    case, random, shapes = stage.case, stage.case.random("sizes"), []
-    for _ in range(case.steps):
-        n, *rest = case.shape
-        n = int(random.randint(1, 2 * n + 2))
-        if len(rest) > 1:
-            rest[-1] = int(random.randint(1, 2 * rest[-1] + 2))
-        positions = int(np.prod(rest[1:]))
-        shapes.append((max(n, 2) if positions == 1 else n, *rest))
+    """Shapes of the same channels: any number of examples or a few less than before, and along the last axis any of
+    positions; every third of another rank that the subject takes."""
+    case, random, shapes = stage.case, stage.case.random("sizes"), list[tuple[int, ...]]()
+    for step in range(case.steps):
+        most, channels, *positions = case.shape
+        if step % 3 == 1:
+            rank = stage.subject.promises.ranks[random.randint(len(stage.subject.promises.ranks))]
+            positions = [*positions, 2, 2, 2][: rank - 2]
+        n = int(random.randint(1, 2 * most + 2))
+        if shapes and random.randint(2):
+            n = max(1, shapes[-1][0] - int(random.randint(3)))
+        if positions:
+            positions[-1] = int(random.randint(1, 2 * positions[-1] + 2))
+        alone = int(np.prod(positions)) == 1
+        shapes.append((max(n, 2) if alone else n, channels, *positions))
     return shapes

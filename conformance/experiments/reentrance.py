@@ -36,12 +36,12 @@ class ReentranceRecord:
     """`scenes` in which nothing trained between an evaluation and its backward, and `late`, in which something did.
 
     `joined` are the gradients of the sum of both training passes; `trained` and `answered` the states after two
-    forwards and after their backwards; `repeated` that after the same input object went in twice; `recomputed` is a
-    pass whose forward ran again in its backward.
+    forwards and after their backwards; `repeated` that after the same input object went in twice; `refilled` is a pass
+    of an input object that held another batch before, and `recomputed` one whose forward ran again in its backward.
     """
 
     stage: Stage
-    batches: tuple[Batch, Batch]
+    batches: tuple[Batch, Batch, Batch]
     start: State
     scenes: tuple[Scene, ...]
     late: Scene | None
@@ -49,14 +49,15 @@ class ReentranceRecord:
     trained: Attempt[State]
     answered: Attempt[State]
     repeated: Attempt[State]
+    refilled: Played
     recomputed: Played | None
 
     @cached_property
     def expected(self) -> dict[str, ExpectedPass]:
         """By the name of the forward."""
         terms, eps = self.stage.terms, self.stage.case.eps
-        first, second = (expect_training(terms, batch.x, self.start, eps) for batch in self.batches)
-        found = {"first": first, "second": second}
+        names = ("first", "second", "refilled")
+        found = {name: expect_training(terms, self.batch_of(name).x, self.start, eps) for name in names}
         if _evaluates(self.stage):
             found["evaluated"] = expect_evaluation(terms, self.batches[0].x, self.start, eps)
         return found
@@ -73,7 +74,11 @@ class ReentranceRecord:
         return buffers
 
     def batch_of(self, forward: str) -> Batch:
-        return self.batches[forward == "second"]
+        return self.batches[PLACES[forward]]
+
+
+PLACES = {"first": 0, "evaluated": 0, "second": 1, "refilled": 2}
+"""Which batch a forward is of."""
 
 
 def _evaluates(stage: Stage) -> bool:
@@ -83,11 +88,12 @@ def _evaluates(stage: Stage) -> bool:
 def act_reentrance(stage: Stage) -> ReentranceRecord:
     """Let backwards wait for one another, for evaluations, switches and writes; then add two up, and recompute one."""
     case = stage.case
-    batches = make_batch(case), make_batch(case, "second", shape=(case.shape[0] + 1, *case.shape[1:]))
+    longer = (case.shape[0] + 1, *case.shape[1:])
+    batches = make_batch(case), make_batch(case, "second", shape=longer), make_batch(case, "refilled")
     start, other = (keep_offered(stage, make_state(case, stream)) for stream in ("state", "other"))
     rehearsal = _Rehearsal(stage, stage.subject.make_layer(case, stage.device), start, batches)
     scenes, trained, answered = rehearsal.use_twice()
-    scenes += rehearsal.answer_twice()
+    scenes += [*rehearsal.answer_twice(), rehearsal.accumulate()]
     scenes.append(rehearsal.interrupt("first", " when two later forwards wait as well", rehearsal.forward_twice))
     late = None
     if _evaluates(stage):
@@ -100,8 +106,10 @@ def act_reentrance(stage: Stage) -> ReentranceRecord:
     # An experiment of its own: checkpointing imports torch's compiler, which takes longer than a block.
     recomputed = rehearsal.recompute() if case.experiment == "recomputation" else None
     joined = rehearsal.add_up()
-    repeated = rehearsal.repeat()
-    return ReentranceRecord(stage, batches, start, tuple(scenes), late, joined, trained, answered, repeated, recomputed)
+    repeated, refilled = rehearsal.repeat(), rehearsal.refill()
+    return ReentranceRecord(
+        stage, batches, start, tuple(scenes), late, joined, trained, answered, repeated, refilled, recomputed
+    )
 
 
 @dataclass(frozen=True)
@@ -111,17 +119,17 @@ class _Rehearsal:
     stage: Stage
     layer: Layer
     start: State
-    batches: tuple[Batch, Batch]
+    batches: tuple[Batch, Batch, Batch]
 
     def forward(self, name: str) -> Pass:
-        batch = self.batches[name == "second"]
+        batch = self.batches[PLACES[name]]
         return self.layer.run(batch.x, training=name != "evaluated", grad=self.stage.grad)
 
     def forward_twice(self) -> tuple[Pass, Pass]:
         return self.forward("second"), self.forward("second")
 
     def backward(self, name: str, waiting: Attempt[Pass]) -> Attempt[Gradients]:
-        return attempt(lambda: waiting.get().backward(self.batches[name == "second"].dy))
+        return attempt(lambda: waiting.get().backward(self.batches[PLACES[name]].dy))
 
     def use_twice(self) -> tuple[list[Scene], Attempt[State], Attempt[State]]:
         """Two forwards, then their backwards in either order; the states after the forwards and the backwards."""
@@ -144,6 +152,12 @@ class _Rehearsal:
         first, again = both.get()
         kept = [Scene("first", " which keeps its graph", Attempt(first))]
         return [*kept, Scene("first", " a second time", attempt(again), may_refuse=True)]
+
+    def accumulate(self) -> Scene:
+        """A backward to parameters that have gradients of zero."""
+        self.layer.load(self.start)
+        layer, dy = cast(Reenters, self.layer), self.batches[0].dy
+        return Scene("first", " added to what is there", attempt(lambda: layer.accumulate(self.forward("first"), dy)))
 
     def interrupt(self, name: str, when: str, act: Callable[[], object], *, may_refuse: bool = False) -> Scene:
         """A forward, an act, and the forward's backward."""
@@ -175,6 +189,14 @@ class _Rehearsal:
         passed = attempt(lambda: layer.run_again(self.forward("first"), training=True, grad=grad))
         return Attempt(error=passed.error) if passed.error is not None else attempt(self.layer.state)
 
+    def refill(self) -> Played:
+        """A pass of an input object after its contents were replaced, as who keeps one buffer for all batches does."""
+        self.layer.load(self.start)
+        layer, grad, x = cast(Reenters, self.layer), self.stage.grad, self.batches[PLACES["refilled"]].x
+        return play(
+            lambda: layer.run_again(self.forward("first"), training=True, grad=grad, x=x), self.layer.state, None
+        )
+
     def recompute(self) -> Played:
         self.layer.load(self.start)
         layer, batch = cast(Recomputes, self.layer), self.batches[0]
@@ -182,7 +204,7 @@ class _Rehearsal:
 
     def add_up(self) -> Attempt[Sequence[Gradients]]:
         self.layer.load(self.start)
-        dys = [batch.dy for batch in self.batches]
+        dys = [batch.dy for batch in self.batches[:2]]
         return attempt(lambda: cast(Reenters, self.layer).add_up([self.forward("first"), self.forward("second")], dys))
 
 

@@ -71,6 +71,19 @@ def _judge(
     return judge_gradients(gradients, exact, bound, record.stage, shape, telling, when=when)
 
 
+def judge_f1_refilled(record: ReentranceRecord) -> Judgement:
+    """The output is that of what the input object holds now."""
+    shape = record.batch_of("refilled").x.shape
+    return judge_output(record.refilled, record.expected["refilled"], shape, "y of new values in the same input object")
+
+
+def judge_r2_refilled(record: ReentranceRecord) -> Judgement:
+    """The running statistics learn from what the input object holds at each forward."""
+    record.refilled.forward.get()
+    state, buffers = record.refilled.after_forward.get(), record.expected_buffers("first", "refilled")
+    return judge_buffers(state, buffers, record.stage, "new values in the same input object")
+
+
 def judge_s6(record: ReentranceRecord) -> Judgement:
     """Two forwards make two updates and their backwards none; a recomputed forward makes a second one."""
     stage, trained = record.stage, record.trained.get()

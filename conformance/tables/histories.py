@@ -54,14 +54,24 @@ HISTORIES = (
         cases=6,
         longest=70,
         literal=tuple(
-            Case("cumulative", "float32", shape, 0.1, None, steps=4)
-            for shape in ((3, 2), (2, 3, 2), (3, 2, 2, 2), (2, 2, 2, 1, 3))
+            Case("cumulative", "float32", shape, 0.1, None, steps=steps)
+            for steps, shapes in (
+                (4, ((3, 2), (2, 3, 2), (3, 2, 2, 2), (2, 2, 2, 1, 3))),
+                (6, ((9001, 1), (70, 1, 130), (9, 1, 31, 33), (9, 1, 7, 5, 31))),
+            )
+            for shape in shapes
         ),
     ),
     Experiment(
         "reentrance",
         act_reentrance,
-        {"G8": reentrance.judge_g8, "G14": reentrance.judge_g14, "S6": reentrance.judge_s6},
+        {
+            "F1": reentrance.judge_f1_refilled,
+            "R2": reentrance.judge_r2_refilled,
+            "G8": reentrance.judge_g8,
+            "G14": reentrance.judge_g14,
+            "S6": reentrance.judge_s6,
+        },
         needs=("gradients", "reentrance"),
         cases=3,
         longest=40,

@@ -11,7 +11,15 @@ from ..experiments.jacobian import act_jacobian
 from ..experiments.training import act_training
 from ..experiments.variants import act_variants
 from ..judges import bad_input, consequences, coverage, evaluation, forward, gradients, running
-from ..literals import as_in_networks, every_layout, every_rank, in_low_precision, kinds_of_parameters, round_sizes
+from ..literals import (
+    as_in_networks,
+    every_layout,
+    every_rank,
+    in_low_precision,
+    kinds_of_parameters,
+    on_threads,
+    round_sizes,
+)
 
 PASSES = (
     Experiment(
@@ -75,6 +83,7 @@ PASSES = (
             *as_in_networks("training"),
             *round_sizes("training"),
             *kinds_of_parameters("training", "trivial", "zero"),
+            *on_threads("training"),
             Case("training", "float32", (10007, 1), 1e-5, 0.3, "outlier"),
             Case("training", "float32", (1, 1, 10007), 1e-5, 0.3, "outlier"),
             Case("training", "float32", (1, 1, 10007, 1), 1e-5, 0.3, "outlier"),
@@ -103,6 +112,7 @@ PASSES = (
             *as_in_networks("evaluation"),
             *round_sizes("evaluation"),
             *kinds_of_parameters("evaluation", "trivial", "zero", "dead"),
+            *on_threads("evaluation"),
             Case("evaluation", "float32", (1, 3, 22003), 0.1, 0.3),
         ),
         low_cases=3,
