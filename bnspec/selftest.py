@@ -17,6 +17,7 @@ from difflib import get_close_matches
 from bnspec.api import certify
 from bnspec.certificate.model import TargetReport
 from bnspec.layers.target import load_target
+from bnspec.mutants.diagnoses import SAID
 from bnspec.mutants.record import Mutant, RightLayer
 from bnspec.mutants.table import MUTANTS, RIGHT_LAYERS
 from bnspec.spec.clauses import CLAUSES
@@ -36,6 +37,19 @@ class Trial:
     def failed(self) -> tuple[str, ...]:
         """The clauses that refuse the layer."""
         return tuple(clause.id for clause in self.report.clauses if clause.outcome in FAILED)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What the certificate says of the failures: on the dialect, then clause by clause."""
+        failures = (clause for clause in self.report.clauses if clause.id in self.failed)
+        said = (": ".join(filter(None, ((c.why or "").partition(": got")[0], c.looks))) for c in failures)
+        return (*self.report.notes, *said)
+
+    @property
+    def diagnosis(self) -> str | None:
+        """The first sentence that says what is wrong with the layer, as `SAID` has it; None where none does."""
+        said = SAID.get(self.layer.id)
+        return None if said is None else next((each for each in self.sentences if said in each), None)
 
     @property
     def is_off(self) -> bool:
@@ -109,6 +123,8 @@ def run_selftest(
     if wrong:
         for line in render_kills(kills):
             tell(line)
+        if not fail_fast:
+            tell(f"right diagnosis: {sum(t.diagnosis is not None for t in wrong)} of {len(wrong)}")
     tell(f"survivors: {', '.join(survivors) or 'none'}")
     tell(f"false alarms: {', '.join(alarms) or 'none'}")
     tell(

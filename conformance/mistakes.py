@@ -108,6 +108,8 @@ IN_TRAINING: dict[str, dict[str, Formula]] = {
         ),
         "the term of the variance had the other sign": lambda e: e.dx(var=-1.0) * e.gamma[:, None],
         "the term of the variance were halved": lambda e: e.dx(var=0.5) * e.gamma[:, None],
+        "the projection on xhat left eps out": lambda e: e.dx(xh=e.d / e.sqrt(e.v)[:, None]) * e.gamma[:, None],
+        "the mean of dy were divided by N alone": lambda e: e.dx(mean=e.m / e.examples) * e.gamma[:, None],
         "sums stood for means": lambda e: e.dx(mean=e.m, var=e.m) * e.gamma[:, None],
         "rstd were squared": lambda e: e.dx() * (e.gamma * e.r)[:, None],
         "the absolute value of gamma were taken": lambda e: e.dx() * abs(e.gamma)[:, None],

@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 
 from bnspec import cli, selftest
+from bnspec.mutants.diagnoses import SAID
+from bnspec.mutants.page import say
 from bnspec.mutants.record import Mutant, RightLayer
+from bnspec.mutants.table import MUTANTS
 from bnspec.selftest import UnknownLayer, select_layers, try_layer
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_the_same_trials_in_any_number_of_processes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,3 +68,27 @@ def test_the_page_holds_every_trial(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert next(line for line in written.splitlines() if line.startswith("| torch-composed |")).endswith("| conforms |")
     assert cli.main(["selftest", "tail-dropped", "--page", str(tmp_path / "none" / "museum.md")]) == 2
     assert "--page" in capsys.readouterr().err
+
+
+# Diagnoses
+
+
+def test_what_must_be_said_is_of_layers_that_there_are() -> None:
+    assert {*SAID} <= {layer.id for layer in MUTANTS}
+    assert len(SAID) >= 0.8 * len(MUTANTS)
+
+
+def test_a_diagnosis_is_a_sentence_of_the_certificate_that_names_the_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = try_layer(select_layers(["eps-outside"])[0], "smoke", 0)
+    assert trial.diagnosis in trial.sentences
+    assert "eps were added outside the root" in (trial.diagnosis or "")
+    monkeypatch.setitem(SAID, "eps-outside", "eps were left out of the backward")
+    assert trial.diagnosis is None
+    assert say(trial).startswith("not said; ")
+    monkeypatch.delitem(SAID, "eps-outside")
+    assert trial.diagnosis is None
+
+
+def test_the_page_in_docs_is_of_the_museum_as_it_is() -> None:
+    rows = re.findall(r"^\| ([a-z0-9-]+) \|", (ROOT / "docs/museum.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [row for row in rows if row != "layer"] == [layer.id for layer in select_layers([])]

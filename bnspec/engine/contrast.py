@@ -16,14 +16,14 @@ from bnspec.spec.formats import PRECISIONS
 BUDGET = 80
 """Most cases that are judged again for one finding, each with `DRAWS` draws of its values."""
 DRAWS = 4
-"""Any change of a case draws other values, so that one draw may fail or pass by chance."""
+"""Any change of a case draws other values, so that one draw may pass by chance."""
 BLOCKS = (2, 4, 8, 16, 32, 64, 128, 256, 1024)
 """Sizes that kernels work in."""
 TOLD = 3
 """Most conditions that one sentence holds."""
 
 Fails = Callable[[Case], bool | None]
-"""Does a case fail, whatever its values? None where that depends, where it says nothing, or cannot be judged."""
+"""Does a case fail with some values of a few, or pass with all? None where one says nothing, or cannot be judged."""
 
 
 def tell_conditions(subject: Subject, finding: Finding) -> str | None:
@@ -52,7 +52,7 @@ def _judge_within_budget(subject: Subject, finding: Finding) -> Fails:
                 return None
             draws = [replace(case, seed=case.seed + draw) for draw in range(DRAWS)]
             outcomes = {_judge(subject, draw, finding) for draw in draws}
-            known[address] = outcomes.pop() if len(outcomes) == 1 else None
+            known[address] = True if True in outcomes else None if None in outcomes else False
         return known[address]
 
     return fails

@@ -31,7 +31,9 @@ def _render(trials: Sequence[Trial], profile: str, seed: int) -> Iterator[str]:
         f"{len(wrong) - len(survivors)} of {len(wrong)} wrong layers are refused"
         f" (survivors: {', '.join(survivors) or 'none'});"
         f" {len(right) - len(alarms)} of {len(right)} right ones conform"
-        f" (false alarms: {', '.join(alarms) or 'none'}).\n"
+        f" (false alarms: {', '.join(alarms) or 'none'})."
+        f" {sum(t.diagnosis is not None for t in wrong)} of {len(wrong)} wrong layers are told what is wrong with them,"
+        " in the words of the last column.\n"
     )
     yield "## Wrong layers\n"
     yield "In bold the clauses by which a layer must be refused, whatever others say.\n"
@@ -69,8 +71,14 @@ def _name_clauses(trial: Trial, layer: Mutant) -> str:
 
 
 def say(trial: Trial) -> str:
-    """The sentences of a certificate that say what is wrong: the note on the dialect, or the likeness that most
-    failures share, beside the first failure's own words."""
+    """The sentence of a certificate that says what is wrong; where none does, what most failures look like, beside the
+    first failure's own words, as what is said besides."""
+    if trial.diagnosis is not None:
+        return trial.diagnosis
+    return f"not said; {_say_most(trial)}"
+
+
+def _say_most(trial: Trial) -> str:
     if trial.report.notes:
         return trial.report.notes[0]
     failures = [clause for clause in trial.report.clauses if clause.id in trial.failed]
