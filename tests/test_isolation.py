@@ -91,9 +91,16 @@ def test_the_end_of_a_process_is_a_finding_and_the_next_block_is_judged(
 
 
 def test_a_right_layer_conforms_in_a_child_as_it_does_here() -> None:
-    here, there = (judge(torch.nn.BatchNorm1d, "F1", "G1", "B1", "B7", isolate=isolate) for isolate in (False, True))
+    """With the same cases, but for those of a second and a third thread, which a forked child does not start."""
+    asked = ("B1", "B7", "R3", "G6")
+    here, there = (judge(torch.nn.BatchNorm1d, *asked, isolate=isolate) for isolate in (False, True))
     assert there.verdict == "conforms"
     assert [clause.cells for clause in here.clauses] == [clause.cells for clause in there.clauses]
+    here, there = (judge(torch.nn.BatchNorm1d, "F1", "G1", isolate=isolate) for isolate in (False, True))
+    for clause in ("F1", "G1"):
+        with_threads, without = here.clause(clause), there.clause(clause)
+        assert (with_threads.outcome, without.outcome) == ("pass", "pass")
+        assert 0 < with_threads.executed - without.executed < 0.2 * with_threads.executed
 
 
 def test_a_target_that_ends_the_process_when_it_is_tried_out_cannot_be_called(

@@ -80,8 +80,9 @@ def test_what_must_be_said_is_of_layers_that_there_are() -> None:
 
 def test_a_diagnosis_is_a_sentence_of_the_certificate_that_names_the_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     trial = try_layer(select_layers(["eps-outside"])[0], "smoke", 0)
-    assert trial.diagnosis in trial.sentences
-    assert "eps were added outside the root" in (trial.diagnosis or "")
+    said = trial.diagnosis
+    assert said in trial.sentences
+    assert "eps were added outside the root" in str(said)
     monkeypatch.setitem(SAID, "eps-outside", "eps were left out of the backward")
     assert trial.diagnosis is None
     assert say(trial).startswith("not said; ")

@@ -236,7 +236,7 @@ FUNCTION_ABILITIES = OBJECT_ABILITIES - {"initial_state", "cumulative", "copies"
         (nn.SyncBatchNorm, (2, 3, 4, 5), ALL_DTYPES, TORCH_ABILITIES),
         (RIGHT.HandsOn, (2, 3), ALL_DTYPES, TORCH_ABILITIES),
         (RIGHT.PlainTorch, (2, 3, 4, 5), ALL_DTYPES, OBJECT_ABILITIES - {"cumulative"}),
-        (F.batch_norm, (2, 3, 4, 5), ALL_DTYPES, FUNCTION_ABILITIES),
+        (F.batch_norm, (2, 3, 4, 5), ALL_DTYPES, FUNCTION_ABILITIES | {"unscaled"}),
         (SEED, (2,), PURE_DTYPES, OBJECT_ABILITIES - {"cumulative", "counter"}),
         (REFERENCE, (2, 3, 4, 5), ALL_DTYPES, OBJECT_ABILITIES),
         (TEACHING, (2, 3, 4, 5), ("float32", "float64", "float16"), NUMPY_ABILITIES),

@@ -6,6 +6,7 @@ import ast
 import difflib
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.util
 import sys
 import traceback
@@ -13,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 FORMS = "path/to/file.py:Name, package.module:Name or reference:NAME"
 # How to get a module that a target wants and the environment lacks; any other goes by its own name.
@@ -119,6 +120,13 @@ def _find_file(location: str) -> Path:
     return path.resolve()
 
 
+class _FromSource(importlib.machinery.SourceFileLoader):
+    """Bytecode is known by the second and the size of its file, which may have changed within both."""
+
+    def path_stats(self, path: str) -> NoReturn:
+        raise OSError(path)
+
+
 def _import_file(path: Path) -> ModuleType:
     """Execute a file as a module of a name of its own; the same file with the same content is executed once."""
     digest = hashlib.sha256(str(path).encode() + b"\0" + path.read_bytes()).hexdigest()[:12]
@@ -127,8 +135,8 @@ def _import_file(path: Path) -> ModuleType:
         return sys.modules[name]
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))  # first, as for a script
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None  # there is a loader for every name that ends in .py
+    spec = importlib.util.spec_from_file_location(name, path, loader=_FromSource(name, str(path)))
+    assert spec is not None  # there is one wherever a loader is given
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
