@@ -9,7 +9,7 @@ FORWARD: tuple[Clause, ...] = (
         id="F1",
         title="the output is the definition",
         statement="y = gamma (x - mu)/sqrt(v + eps) + beta, elementwise, with mu and v of this batch (of the buffers"
-        " where the dialect is frozen).",
+        " where the dialect is frozen), whatever the input object held before and on any number of threads.",
         why="The definition. eps stands inside the root: every implementation measured so far has it there.",
         source="Ioffe & Szegedy 2015, Algorithm 1; jax-ml/jax#442, Tencent/ncnn#311",
         bound='e_y of chapter "output"',
