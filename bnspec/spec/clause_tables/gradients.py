@@ -95,11 +95,12 @@ GRADIENTS: tuple[Clause, ...] = (
     Clause(
         id="G8",
         title="passes do not disturb each other",
-        statement="A backward gives the gradient of its own forward: after other training forwards, in either order of"
-        " the backwards; a second time, where the first kept what it needs, or an error; after an evaluation or a"
-        " change of mode; added up over two passes; and once to a gradient that is there already. Where"
-        " the user wrote to parameters or buffers in between: that gradient still, or an error, never another number. What a later training forward writes is no such matter for"
-        " a training pass; for an evaluation it is G14's.",
+        statement="A backward gives the gradient of its own forward: after other training forwards, in either order"
+        " of the backwards; a second time, where the first kept what it needs, or an error; after an"
+        " evaluation or a change of mode; added up over two passes; and once to a gradient that is there"
+        " already. Where the user wrote to parameters or buffers in between: that gradient still, or an"
+        " error, never another number. What a later training forward writes is no such matter for a training"
+        " pass; for an evaluation it is G14's.",
         why="G1 and G2 are functions of what the forward read. Scratch memory shared by passes, or statistics looked up"
         " again, belong to whichever pass ran last.",
         source="pytorch/pytorch#175024, pytorch/pytorch#2268, apache/mxnet#18499, apache/mxnet#9648",

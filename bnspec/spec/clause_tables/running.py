@@ -37,9 +37,9 @@ RUNNING: tuple[Clause, ...] = (
     Clause(
         id="R3",
         title="a history of unequal batches",
-        statement="After k training batches of unequal sizes and of any promised ranks, k up to 64, rm = prod(1-a_i) rm_0"
-        " + sum_i a_i mu_i prod_{l>i}(1-a_l), and likewise rv: no batch is lost, doubled or weighted otherwise. y and the gradients of"
-        " the last batch are still F1 and G1.",
+        statement="After k training batches of unequal sizes and of any promised ranks, k up to 64, rm = prod(1-a_i)"
+        " rm_0 + sum_i a_i mu_i prod_{l>i}(1-a_l), and likewise rv: no batch is lost, doubled or weighted"
+        " otherwise. y and the gradients of the last batch are still F1 and G1.",
         why="R2 applied k times; each weight is the product of what later batches left of it.",
         source="microsoft/onnxruntime#19742, paiml/aprender#2166, Oneflow-Inc/oneflow#9381, keras-team/keras#8794",
         bound="E_k = (1-a) E_{k-1} + e_rm of step k, likewise for rv; e_y and gradient bounds for the last batch",
