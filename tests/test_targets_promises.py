@@ -1,0 +1,197 @@
+"""What an implementation promises: found by its shape, by calls, and by what the target or its arguments declare."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812  (the name that torch's own documentation gives it)
+from torch import nn
+
+from bnspec.layers.implementation import resolve
+from bnspec.layers.promises import PROMISED
+from bnspec.layers.protocol import Array, Structure, SubjectError
+from bnspec.layers.target import load_target
+from bnspec.spec.formats import PRECISIONS
+from tests.target_samples import RIGHT, load_samples, refusal
+
+SPIES = load_samples("spying_layers.py", "Spy")
+SEED, REFERENCE, TEACHING = (load_target(f"reference:{name}").obj for name in ("seed", "torch", "numpy"))
+OPEN = Structure(channels=3, rank=2, dtype="float64", device="cpu", eps=1e-3, momentum=0.25)
+ALL_DTYPES = tuple(PRECISIONS)
+PURE_DTYPES = ALL_DTYPES[:4]  # with float32 parameters the seed's output is float32, whatever x is
+TORCH_ABILITIES = frozenset(PROMISED)
+OBJECT_ABILITIES = TORCH_ABILITIES - {
+    "saves", "converts", "resets", "recomputation", "untracked", "unscaled", "retunes",
+}  # fmt: skip
+NUMPY_ABILITIES = OBJECT_ABILITIES - {"gradient_subsets", "reentrance", "memory_formats"}
+FUNCTION_ABILITIES = OBJECT_ABILITIES - {"initial_state", "cumulative", "copies", "switches", "counter"}
+
+
+@pytest.mark.parametrize(
+    ("subject", "ranks", "dtypes", "abilities"),
+    [
+        (nn.BatchNorm1d, (2, 3), ALL_DTYPES, TORCH_ABILITIES),
+        (nn.BatchNorm2d, (4,), ALL_DTYPES, TORCH_ABILITIES),
+        (nn.BatchNorm3d, (5,), ALL_DTYPES, TORCH_ABILITIES),
+        (nn.SyncBatchNorm, (2, 3, 4, 5), ALL_DTYPES, TORCH_ABILITIES),
+        (RIGHT.HandsOn, (2, 3), ALL_DTYPES, TORCH_ABILITIES),
+        (RIGHT.PlainTorch, (2, 3, 4, 5), ALL_DTYPES, OBJECT_ABILITIES - {"cumulative"}),
+        (F.batch_norm, (2, 3, 4, 5), ALL_DTYPES, FUNCTION_ABILITIES | {"unscaled"}),
+        (SEED, (2,), PURE_DTYPES, OBJECT_ABILITIES - {"cumulative", "counter"}),
+        (REFERENCE, (2, 3, 4, 5), ALL_DTYPES, OBJECT_ABILITIES),
+        (TEACHING, (2, 3, 4, 5), ("float32", "float64", "float16"), NUMPY_ABILITIES),
+        (RIGHT.ForwardOnly, (2, 3, 4, 5), ("float32", "float64"), NUMPY_ABILITIES - {"counter"}),
+    ],
+)
+def test_promises(subject: Any, ranks: tuple[int, ...], dtypes: tuple[str, ...], abilities: frozenset[str]) -> None:
+    promises = resolve(subject).promises
+    assert (promises.ranks, promises.dtypes, promises.abilities) == (ranks, dtypes, abilities)
+    assert promises.devices == (("cpu",) if "gradient_subsets" not in abilities else ("cpu", "cuda"))
+    assert (promises.eps, promises.momentum, promises.channels) == (None, "free", None)
+
+
+@pytest.mark.parametrize(
+    ("subject", "arguments", "fixed"),
+    [
+        (nn.BatchNorm1d, {"eps": 0.5}, (0.5, "free", None)),
+        (nn.BatchNorm1d, {"momentum": 1, "num_features": 4}, (None, 1.0, 4)),
+        (RIGHT.factory, {"epsilon": 0.5}, (0.5, "free", None)),
+        (functools.partial(nn.BatchNorm1d, 7, eps=0.5), {"momentum": 0.5}, (0.5, 0.5, 7)),
+        (nn.BatchNorm1d(5, eps=0.5, momentum=0.5), {}, (0.5, 0.5, 5)),
+        (lambda: nn.BatchNorm1d(6), {}, (1e-5, 0.1, 6)),
+        (F.batch_norm, {"momentum": 0.5}, (None, 0.5, None)),
+        (functools.partial(F.batch_norm, eps=0.5), {}, (0.5, "free", None)),
+        (RIGHT.functional, {}, (None, 0.25, None)),
+        (RIGHT.without_momentum, {}, (None, 0.1, None)),
+        (nn.BatchNorm1d, {"track_running_stats": False}, (None, "free", None)),
+        (nn.BatchNorm1d, {"momentum": None}, (None, "average", None)),
+        (nn.BatchNorm1d(3, momentum=None), {}, (1e-5, "average", 3)),
+    ],
+)
+def test_what_cannot_be_chosen_is_fixed(subject: Any, arguments: dict[str, Any], fixed: tuple[object, ...]) -> None:
+    promises = resolve(subject, arguments).promises
+    assert (promises.eps, promises.momentum, promises.channels) == fixed
+
+
+def test_an_argument_reaches_every_layer() -> None:
+    layer = resolve(nn.BatchNorm1d, {"eps": 3.0}).make(OPEN)
+    y = layer.run(np.full((2, 3), 4.0), training=False).y
+    np.testing.assert_allclose(y, 4 / np.sqrt(1 + 3), rtol=1e-12)
+
+
+def test_declarations_are_honoured_on_classes_functions_and_instances() -> None:
+    class Declares(nn.BatchNorm1d):
+        bnspec_dialect = "makemore"
+        bnspec_ranks = (3,)
+        bnspec_dtypes = ("float16", "float32")
+        bnspec_devices = ("cpu",)
+        bnspec_eps = 0.5
+        bnspec_momentum = 0.5
+        bnspec_algorithm = "twopass"
+        bnspec_without = ("cumulative", "gradient_subsets")
+
+    def make_one(size: int) -> nn.Module:
+        return Declares(size)
+
+    for subject in (Declares, Declares(3), make_one):
+        found = resolve(subject)
+        promises = found.promises
+        assert (found.dialect, found.dialect_source) == ("makemore", "the target")
+        assert (promises.ranks, promises.dtypes, promises.devices) == ((3,), ("float32", "float16"), ("cpu",))
+        assert (promises.eps, promises.momentum, promises.algorithm) == (0.5, 0.5, "twopass")
+        assert not promises.abilities & {"cumulative", "gradient_subsets"}
+
+
+def test_dialects_come_from_the_target_or_the_adapter_or_nobody() -> None:
+    sources = [
+        (found.dialect, found.dialect_source)
+        for found in map(resolve, (nn.BatchNorm1d, SEED, RIGHT.PlainTorch, SPIES.Spy))
+    ]
+    assert sources == [("torch", "the adapter"), ("makemore", "the target"), ("torch", "the adapter"), (None, "")]
+
+
+@pytest.mark.parametrize(
+    ("without", "gone"),
+    [
+        ("gradients", {"gradients"}),
+        ("running_statistics", {"running_statistics", "evaluation", "switches", "cumulative", "initial_state"}),
+        ("affine", {"affine", "gamma", "beta"}),
+    ],
+)
+def test_what_is_left_out_need_not_exist(without: str, gone: set[str]) -> None:
+    class Lacks:
+        eps = 1e-5
+
+        def __init__(self, dim: int) -> None:
+            self.training, self.momentum = True, 0.1
+            if without != "affine":
+                self.gamma, self.beta = np.ones(dim), np.zeros(dim)
+            if without != "running_statistics":
+                self.running_mean, self.running_var = np.zeros(dim), np.ones(dim)
+            if without != "gradients":
+                self.backward = lambda dy: (dy, dy[0], dy[0])
+
+        def __call__(self, x: Array) -> Array:
+            return x + 1
+
+    assert "--without" in refusal(lambda: resolve(Lacks))
+    state = {"running_statistics", "evaluation", "switches", "initial_state", "copies"}
+    everything = {"gradients", "affine", "gamma", "beta"} | state
+    assert resolve(Lacks, without=frozenset({without})).promises.abilities == everything - gone
+
+
+def test_what_stands_on_running_statistics_goes_with_them() -> None:
+    left = resolve(nn.BatchNorm1d, without=frozenset({"running_statistics"})).promises.abilities
+    kept = {"reentrance", "recomputation", "saves", "copies", "converts", "memory_formats", "unscaled"}
+    assert left == {"gradients", "gradient_subsets", "affine", "gamma", "beta"} | kept
+
+
+def test_positions_are_left_out_by_rank() -> None:
+    assert resolve(nn.BatchNorm1d, without=frozenset({"positions"})).promises.ranks == (2,)
+    assert resolve(REFERENCE, without=frozenset({"positions"})).promises.ranks == (2,)
+    assert "nothing is left without positions" in refusal(
+        lambda: resolve(nn.BatchNorm2d, without=frozenset({"positions"}))
+    )
+
+
+def test_probes_find_the_dtypes_that_numpy_layers_keep() -> None:
+    assert resolve(load_samples("probed_layers.py", "AlwaysDouble").AlwaysDouble).promises.dtypes == ("float64",)
+
+
+def test_probes_survive_whatever_a_subject_does() -> None:
+    assert resolve(load_samples("probed_layers.py", "Hostile").Hostile).promises.ranks == (2,)
+
+
+def test_a_layer_that_never_trains_is_probed_in_evaluation() -> None:
+    assert resolve(load_samples("probed_layers.py", "NeverTrains").NeverTrains).promises.ranks == (2, 4)
+
+
+def test_one_call_that_returns_anything_is_enough() -> None:
+    implementation = resolve(load_samples("probed_layers.py", "Returns").Returns)
+    assert implementation.promises.ranks == (4,)
+    with pytest.raises(SubjectError, match=r"returned a NoneType, wanted a torch\.Tensor"):
+        implementation.make(OPEN).run(np.ones((2, 3, 2, 2)), training=False)
+
+
+def test_devices_and_environment() -> None:
+    numpy, native = resolve(TEACHING), resolve(nn.BatchNorm1d)
+    assert numpy.devices() == ["cpu"]
+    assert numpy.environment() == {"numpy": np.__version__}
+    cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    assert native.devices() == ["cpu", *cuda]
+    assert native.environment()["torch"] == torch.__version__
+    assert native.environment()["torch threads"] == str(torch.get_num_threads())
+
+
+def test_a_numpy_layer_is_resolved_without_torch() -> None:
+    program = (
+        "import sys; from bnspec.layers.implementation import resolve; from bnspec.layers.target import load_target;"
+        "resolve(load_target('reference:numpy').obj); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
