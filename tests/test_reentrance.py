@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import bnspec
 from bnspec.api import make_subject
 from bnspec.cases.case import Case
+from bnspec.cases.layouts import LAYOUTS
 from bnspec.certificate.model import ClauseReport
 from bnspec.engine.judging import judge_case
 from bnspec.engine.plan import Request
@@ -53,6 +54,15 @@ def judge_once(obj: Any, clause: str, **changes: Any) -> Judgement:
     subject = make_subject(obj, Request("torch"), {})[0]
     case = Case("reentrance", "float64", **{"shape": (4, 3), "eps": 0.1, "momentum": 0.3, **changes})
     return judge_case(subject, case, "cpu", (clause,))[clause]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_of_x_passes(layout: str) -> None:
+    subject = make_subject(nn.BatchNorm2d, Request("torch"), {})[0]
+    case = Case("reentrance", "float32", (3, 2, 2, 3), 0.1, 0.3, layout=layout)
+    judged = judge_case(subject, case, "cpu", ("F1", "R2", *CLAUSES))
+    assert {clause: judgement.failed for clause, judgement in judged.items()} == dict.fromkeys(judged, False)
+    assert len(judged) == 4
 
 
 def outcomes(obj: Any, seed: int, **options: Any) -> list[str]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import cast
 
+import numpy as np
+
 from bnspec.cases.batches import Batch, make_batch, make_state
 from bnspec.layers.protocol import Gradients, Layer, Pass, Recomputes, Reenters, State, Switches
 from bnspec.spec.bounds import GradientError
@@ -193,9 +195,12 @@ class _Rehearsal:
         """A pass of an input object after its contents were replaced, as who keeps one buffer for all batches does."""
         self.layer.load(self.start)
         layer, grad, x = cast(Reenters, self.layer), self.stage.grad, self.batches[PLACES["refilled"]].x
-        return play(
-            lambda: layer.run_again(self.forward("first"), training=True, grad=grad, x=x), self.layer.state, None
-        )
+        plain = np.ascontiguousarray(self.batches[0].x)  # nobody can write to an expanded one
+
+        def run() -> Pass:
+            return layer.run_again(self.layer.run(plain, training=True, grad=grad), training=True, grad=grad, x=x)
+
+        return play(run, self.layer.state, None)
 
     def recompute(self) -> Played:
         self.layer.load(self.start)
