@@ -27,6 +27,7 @@ def every_rank(experiment: str, **decisions: Any) -> tuple[Case, ...]:
         ((2, 34, 2, 2, 1), "spread", "drawn"),
         ((67, 2, 1, 1, 1), "late", "last"),
         ((3, 3, 3, 3, 3), "spread", "drawn"),
+        ((1, 2, 3, 2, 3), "spread", "drawn"),
     )
     return tuple(
         Case(experiment, "float32", shape, 0.1, 0.3, fill, combinable(experiment, upstream), **decisions)
@@ -107,7 +108,7 @@ def few_of_every_rank(experiment: str) -> tuple[Case, ...]:
 
 def small(experiment: str, **decisions: Any) -> tuple[Case, ...]:
     """A small case or two a rank, with batches of one where there are positions."""
-    shapes = ((4, 3), (3, 1), (1, 2, 3), (2, 3, 2, 2), (1, 2, 2, 2), (2, 3, 2, 1, 2), (1, 2, 2, 2, 2))
+    shapes = ((4, 3), (3, 1), (1, 2, 3), (3, 2, 2), (2, 3, 2, 2), (1, 2, 2, 2), (2, 3, 2, 1, 2), (1, 2, 2, 2, 2))
     return tuple(Case(experiment, "float32", shape, 0.1, 0.3, **decisions) for shape in shapes)
 
 

@@ -55,6 +55,30 @@ def test_a_text_is_a_target_from_python_too() -> None:
         bnspec.certify("nowhere:BatchNorm1d")
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [torch.nn.BatchNorm1d(7), torch.nn.BatchNorm2d(64), torch.nn.BatchNorm3d(20), torch.nn.BatchNorm2d(1)],
+    ids=repr,
+)
+def test_a_layer_that_is_given_ready_made_conforms(layer: torch.nn.Module) -> None:
+    """Enough is judged of it, though it has as many channels in every case."""
+    certificate = bnspec.certify(layer, profile="smoke")
+    assert certificate.conforms, str(certificate)
+
+
+@pytest.mark.parametrize("rank", [2, 3, 4, 5])
+def test_a_layer_of_one_rank_conforms(rank: int) -> None:
+    class OfOneRank(torch.nn.modules.batchnorm._BatchNorm):
+        bnspec_ranks = (rank,)
+
+        def _check_input_dim(self, input: torch.Tensor) -> None:  # noqa: A002  (torch's name)
+            if input.ndim != rank:
+                raise ValueError(f"rank {rank} alone")
+
+    certificate = bnspec.certify(OfOneRank, profile="smoke")
+    assert certificate.conforms, str(certificate)
+
+
 def test_planned_clauses_are_never_shown_as_passed() -> None:
     report = bnspec.certify(torch.nn.BatchNorm1d, profile="smoke", clauses=["F1"]).targets[0]
     outcomes = {clause.outcome for clause in report.clauses if CLAUSES[clause.id].status == "planned"}

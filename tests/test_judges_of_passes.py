@@ -130,7 +130,11 @@ def test_g9_looks_at_channels_of_gamma_zero_and_below_alone() -> None:
 @pytest.mark.parametrize(
     ("belongs", "members", "others"),
     [
-        (coverage.is_laid_out, [{"layout": "transposed"}], [{}, {"layout": "transposed", "shape": (6, 1, 5)}]),
+        (
+            coverage.is_laid_out,
+            [{"layout": "transposed"}, {"layout": "strided", "shape": (6, 1, 5)}],
+            [{}, {"layout": "transposed", "shape": (6, 1, 5)}, {"layout": "strided", "shape": (1, 1, 5)}],
+        ),
         (
             coverage.is_channels_last,
             [{"layout": "channels_last", "shape": (6, 4, 5, 2)}],

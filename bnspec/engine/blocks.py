@@ -23,6 +23,10 @@ HEAVY = {"float64": 1500}
 """Most values of a case of the first block, where they are judged in more than 100 bits."""
 HEAVY_ELSEWHERE = 20000
 """The same where float64 judges."""
+MOST_CHANNELS = 16
+"""Of a layer that is given ready-made no more channels count for that: it has as many in every case."""
+LARGEST_WIDENED = 100_000
+"""Such a layer of many channels is spared cases that would be larger, which with few channels are long."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +78,16 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
         eps, momentum = scope.eps or EPS[0], scope.momenta[0]
         shapes = [(4, scope.channels or 3, *[2] * (rank - 2)) for rank in scope.ranks]
         return [Case(block.experiment, block.dtype, shape, eps, momentum) for shape in shapes]
-    for case in experiment.literals(block.dtype):
+    for literal in experiment.literals(block.dtype):
+        case = literal if scope.channels is None else _widen(literal, scope.channels)
         # Float32 is blind to a lost tail of a long batch: there float64 tells, and at once.
-        size = case.channels * case.count
+        size = min(case.channels, MOST_CHANNELS if scope.channels else case.channels) * case.count
         waits = size > HEAVY.get(block.dtype, HEAVY_ELSEWHERE) and case.fill != "late"
         if block.index != int(waits):
             continue
-        fits = len(case.shape) in scope.ranks and scope.channels in (None, case.channels)
-        if not fits or not (case.training or scope.evaluation):
+        if len(case.shape) not in scope.ranks or not (case.training or scope.evaluation):
+            continue
+        if scope.channels and case.channels * case.count > LARGEST_WIDENED:
             continue
         if case.setting not in ("plain", *subject.implementation.framework.settings):
             continue
@@ -89,6 +95,11 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
         momentum = case.momentum if subject.frees_momentum or case.momentum is None else scope.momenta[0]
         cases.append(replace(case, dtype=block.dtype, eps=eps, momentum=momentum))
     return cases
+
+
+def _widen(case: Case, channels: int) -> Case:
+    """The case with as many channels as a layer has that is given ready-made."""
+    return replace(case, shape=(case.shape[0], channels, *case.shape[2:]))
 
 
 def run_block(

@@ -15,7 +15,7 @@ from bnspec.spec.formats import PRECISIONS
 
 BUDGET = 80
 """Most cases that are judged again for one finding, each with `DRAWS` draws of its values."""
-DRAWS = 4
+DRAWS = 3
 """Any change of a case draws other values, so that one draw may pass by chance."""
 BLOCKS = (2, 4, 8, 16, 32, 64, 128, 256, 1024)
 """Sizes that kernels work in."""

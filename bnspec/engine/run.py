@@ -28,7 +28,7 @@ from bnspec.spec.clauses import CLAUSES, SPEC_VERSION
 
 Runner = Callable[[Subject, Plan, list[Block]], Iterable[BlockResult]]
 T = TypeVar("T")
-CONTRASTED = 4
+CONTRASTED = 3
 """Most clauses whose finding is judged again under plainer conditions."""
 SHRUNK = 12
 """Most clauses whose finding is shrunk; a layer that fails more fails them for few reasons. Only those that decide the

@@ -63,7 +63,7 @@ class Subject:
         p, dialect = self.promises, self.dialect
         following = {
             "positions": max(p.ranks) > 2,
-            "images": bool({4, 5} & set(p.ranks)),
+            "images": bool({4, 5} & set(p.ranks)) and p.channels != 1,
             "several_ranks": len(p.ranks) > 1,
             "several_channels": p.channels != 1,
             "free_eps": p.eps is None,

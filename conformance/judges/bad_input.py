@@ -106,11 +106,12 @@ def judge_one_value(stage: Stage, x: Array, start: State, answer: Answer, says: 
 
 
 def judge_b5(record: BadInputRecord) -> Judgement:
-    """An empty batch has an empty output and leaves what it should; in training it may be refused."""
+    """An empty batch has an empty output and leaves what it should; in training it may be refused, and in evaluation
+    where it has examples, but no positions."""
     rule = record.stage.subject.dialect.empty_batch
     checks = []
     for call, answer in record.of("B5"):
-        if call.training and answer.refused:
+        if answer.refused and (call.training or call.x.shape[0]):
             checks.append(_agree(str(call)))
         elif call.training and rule == "refuse":
             checks.append(_refuses(call, answer))

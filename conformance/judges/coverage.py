@@ -42,8 +42,11 @@ def where(belongs: Callable[[Case], bool]) -> Judge:
 
 
 def is_laid_out(case: Case) -> bool:
-    """Whether x has other strides than a contiguous copy (see `lay_out`)."""
-    return case.layout != "contiguous" and min(case.shape) > 1
+    """Whether x has other strides than a contiguous copy (see `lay_out`); of one channel, whether its values have."""
+    n, c, *positions = case.shape
+    if c == 1:
+        return case.layout in ("strided", "sliced", "offset") and n > 1
+    return case.layout != "contiguous" and min(n, c, *positions) > 1
 
 
 def is_channels_last(case: Case) -> bool:

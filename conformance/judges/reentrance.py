@@ -79,6 +79,8 @@ def judge_f1_refilled(record: ReentranceRecord) -> Judgement:
 
 def judge_r2_refilled(record: ReentranceRecord) -> Judgement:
     """The running statistics learn from what the input object holds at each forward."""
+    if not record.stage.subject.offers("loadable"):
+        return VACUOUS  # what a layer learnt before the start is not in its buffers alone
     record.refilled.forward.get()
     state, buffers = record.refilled.after_forward.get(), record.expected_buffers("first", "refilled")
     return judge_buffers(state, buffers, record.stage, "new values in the same input object")

@@ -53,7 +53,8 @@ BAD_INPUT: tuple[Clause, ...] = (
         id="B5",
         title="an empty batch",
         statement="In training, m = 0 is refused, or returns an empty output and leaves the buffers where the dialect"
-        " says so; where its implementation spoils them, B10 has that. In evaluation the output is empty.",
+        " says so; where its implementation spoils them, B10 has that. In evaluation the output of no"
+        " examples is empty, and examples without positions may be refused.",
         why="The mean of nothing is 0/0; averaged into rm and rv it never leaves again.",
         source="pytorch/pytorch#12013, pytorch/pytorch#120882",
         bound="an exception, or shapes and bits",
