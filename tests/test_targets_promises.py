@@ -27,7 +27,7 @@ ALL_DTYPES = tuple(PRECISIONS)
 PURE_DTYPES = ALL_DTYPES[:4]  # with float32 parameters the seed's output is float32, whatever x is
 TORCH_ABILITIES = frozenset(PROMISED)
 OBJECT_ABILITIES = TORCH_ABILITIES - {
-    "saves", "converts", "resets", "recomputation", "untracked", "unscaled", "retunes",
+    "saves", "converts", "resets", "recomputation", "untracked", "unscaled", "unshifted", "retunes",
 }  # fmt: skip
 NUMPY_ABILITIES = OBJECT_ABILITIES - {"gradient_subsets", "reentrance", "memory_formats"}
 FUNCTION_ABILITIES = OBJECT_ABILITIES - {"initial_state", "cumulative", "copies", "switches", "counter"}
@@ -42,7 +42,7 @@ FUNCTION_ABILITIES = OBJECT_ABILITIES - {"initial_state", "cumulative", "copies"
         (nn.SyncBatchNorm, (2, 3, 4, 5), ALL_DTYPES, TORCH_ABILITIES),
         (RIGHT.HandsOn, (2, 3), ALL_DTYPES, TORCH_ABILITIES),
         (RIGHT.PlainTorch, (2, 3, 4, 5), ALL_DTYPES, OBJECT_ABILITIES - {"cumulative"}),
-        (F.batch_norm, (2, 3, 4, 5), ALL_DTYPES, FUNCTION_ABILITIES | {"unscaled"}),
+        (F.batch_norm, (2, 3, 4, 5), ALL_DTYPES, FUNCTION_ABILITIES | {"unscaled", "unshifted"}),
         (SEED, (2,), PURE_DTYPES, OBJECT_ABILITIES - {"cumulative", "counter"}),
         (REFERENCE, (2, 3, 4, 5), ALL_DTYPES, OBJECT_ABILITIES),
         (TEACHING, (2, 3, 4, 5), ("float32", "float64", "float16"), NUMPY_ABILITIES),
@@ -148,7 +148,7 @@ def test_what_is_left_out_need_not_exist(without: str, gone: set[str]) -> None:
 
 def test_what_stands_on_running_statistics_goes_with_them() -> None:
     left = resolve(nn.BatchNorm1d, without=frozenset({"running_statistics"})).promises.abilities
-    kept = {"reentrance", "recomputation", "saves", "copies", "converts", "memory_formats", "unscaled"}
+    kept = {"reentrance", "recomputation", "saves", "copies", "converts", "memory_formats", "unscaled", "unshifted"}
     assert left == {"gradients", "gradient_subsets", "affine", "gamma", "beta"} | kept
 
 

@@ -13,8 +13,8 @@ from bnspec.layers.target import TargetError, suggest
 
 CHANNEL_NAMES = ("num_features", "dim", "channels", "num_channels", "features", "n_features", "size", "C")
 EPS_NAMES = ("eps", "epsilon")
-TRACKING, AFFINE = "track_running_stats", "affine"
-SETTINGS = (*EPS_NAMES, "momentum", "dtype", "device", TRACKING, AFFINE)
+TRACKING, AFFINE, BIAS = "track_running_stats", "affine", "bias"
+SETTINGS = (*EPS_NAMES, "momentum", "dtype", "device", TRACKING, AFFINE, BIAS)
 
 
 class Source(Protocol):
@@ -82,7 +82,7 @@ class Construction:
     def takes(self, setting: str) -> bool:
         if setting == "channels":
             return self.channels is not None
-        if setting in (TRACKING, AFFINE) and setting in self.arguments:
+        if setting in (TRACKING, AFFINE, BIAS) and setting in self.arguments:
             return False
         return self.eps_name is not None if setting == "eps" else setting in self.settings
 
@@ -163,7 +163,7 @@ def _try_settings(construction: Construction, named: set[str]) -> Construction:
     """**kwargs do not tell what they take: leave out, one by one, what a call refuses."""
     trial = Structure(3, 2, "float32", "cpu", 1e-5, 0.1)
     # dtype and device stand for themselves: None is what frameworks take for their default.
-    native = {"dtype": None, "device": None, TRACKING: False, AFFINE: False}
+    native = {"dtype": None, "device": None, TRACKING: False, AFFINE: False, BIAS: False}
     for setting in SETTINGS:
         if setting in named:
             continue

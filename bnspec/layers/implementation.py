@@ -18,6 +18,7 @@ from bnspec.layers.probing import (
     answers,
     can_copy,
     find_call,
+    lacks_beta,
     probe_dtypes,
     probe_ranks,
     refuses_clearly,
@@ -117,6 +118,8 @@ def _complete(
         abilities -= {"copies"}
     if "unscaled" in abilities and not answers(make, replace(called, affine=False)):
         abilities -= {"unscaled"}  # a subclass inherits the parameter and may not heed it
+    if "unshifted" in abilities and not lacks_beta(make, replace(called, shifted=False)):
+        abilities -= {"unshifted"}  # the same, and other layers may mean something else by it
     kept = [
         d
         for d in promises.dtypes
@@ -141,7 +144,7 @@ def leave_out(promises: Promises, without: frozenset[str]) -> Promises:
         if not ranks:
             raise TargetError(f"nothing is left without positions: rank 2 is not among the ranks {promises.ranks}")
     if "affine" in without:
-        without |= {"gamma", "beta", "unscaled"}
+        without |= {"gamma", "beta", "unscaled", "unshifted"}
     if {"gamma", "beta"} & without:
         without |= {"affine"}
     if "running_statistics" in without:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bnspec.layers.adapter import Adapter, read_attribute
-from bnspec.layers.construction import AFFINE, TRACKING, Construction, Source, Template, read_construction
+from bnspec.layers.construction import AFFINE, BIAS, TRACKING, Construction, Source, Template, read_construction
 from bnspec.layers.declarations import (
     Declarations,
     check_abilities,
@@ -112,6 +112,8 @@ class _Maker:
             native[TRACKING] = False
         if not structure.affine:
             native[AFFINE] = False
+        if not structure.shifted:
+            native[BIAS] = False
         subject = self.source.build(structure, **native)
         if dtype or device:
             subject = framework.convert(subject, self.adapter.names, dtype, device)
@@ -182,6 +184,8 @@ def _promise(source: Source, adapter: Adapter, subject: Any, declared: Declarati
         abilities |= {"untracked"}
     if takes(AFFINE) and "affine" in abilities:
         abilities |= {"unscaled"}
+    if takes(BIAS) and "affine" in abilities:
+        abilities |= {"unshifted"}
     if isinstance(source, Template):
         abilities -= {"initial_state"}  # an instance may have trained already
     certain = (*adapter.probed_dtypes, *adapter.dtypes) if source.takes("dtype") else adapter.dtypes

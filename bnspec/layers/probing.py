@@ -92,6 +92,15 @@ def answers(make: Make, structure: Structure) -> bool:
     return try_call(make, structure, training=True).dtype is not None
 
 
+def lacks_beta(make: Make, structure: Structure) -> bool:
+    """Has a layer gamma and no beta, and does a call in training return an array?"""
+    try:
+        state = make(structure).state()
+    except SubjectError:
+        return False
+    return state.gamma is not None and state.beta is None and answers(make, structure)
+
+
 def can_copy(make: Make, structure: Structure) -> bool:
     """Can a layer that has trained be copied? Where its buffers hold a graph, that it cannot is a finding."""
     try:

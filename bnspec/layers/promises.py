@@ -27,6 +27,7 @@ PROMISED: dict[str, str] = {
     "memory_formats": "a framework in which batches are stored in one of several formats",
     "untracked": "a construction without running statistics",
     "unscaled": "a construction without gamma and beta",
+    "unshifted": "a construction with gamma and without beta",
 }
 FOLLOWING: dict[str, str] = {
     "positions": "batches of rank 3 or more, where a channel holds more than one value an example",

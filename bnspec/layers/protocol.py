@@ -25,7 +25,7 @@ class Structure:
 
     `dtype` names a precision (`bnspec.spec.formats.PRECISIONS`): that of x, and another of the parameters if mixed.
     `tracked` False asks for a layer without running statistics, which the ability `untracked` offers; `affine` False
-    for one without gamma and beta, which `unscaled` offers.
+    for one without gamma and beta, which `unscaled` offers; `shifted` False for one without beta alone (`unshifted`).
     """
 
     channels: int
@@ -36,6 +36,7 @@ class Structure:
     momentum: float | None
     tracked: bool = True
     affine: bool = True
+    shifted: bool = True
 
     @property
     def storage(self) -> str:

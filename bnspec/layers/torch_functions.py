@@ -67,7 +67,7 @@ def resolve_function(
     affine = {role for role in ("gamma", "beta") if roles[role]}
     affine |= {"affine"} if len(affine) == 2 else set()
     if len(affine) == 3 and all(parameters[roles[role]].default is None for role in ("gamma", "beta")):
-        affine |= {"unscaled"}
+        affine |= {"unscaled", "unshifted"}
     promises = Promises(
         ranks=declared.ranks or (),
         dtypes=declared.dtypes or ("float32", "float64"),
@@ -107,7 +107,10 @@ class _Maker:
     def __call__(self, structure: Structure) -> Layer:
         native = {"dtype": TORCH.native_dtype(structure.parameters), "device": structure.device}
         ones, zeros = (functools.partial(make, structure.channels, **native) for make in (torch.ones, torch.zeros))
-        gamma, beta = (ones(), zeros()) if structure.affine else (None, None)
+        gamma, beta = (
+            (ones() if structure.affine else None),
+            (zeros() if structure.affine and structure.shifted else None),
+        )
         holder = SimpleNamespace(gamma=gamma, beta=beta, running_mean=zeros(), running_var=ones())
         settings = {"eps": structure.eps, "momentum": structure.momentum}
 

@@ -279,6 +279,7 @@ SAID: dict[str, str] = {
     "nan-buffer-heals": "NaN in running_",
     "no-shift-without-bias": "y in evaluation without gamma and beta",
     "no-shift-without-weight": "y in evaluation without gamma and beta",
+    "scaled-only-with-beta": "without beta",
     "learns-only-with-gradients": "after a batch without gamma and beta",
     "untracked-unbiased": "y in training without running statistics",
     "untracked-detached": "in training without running statistics",

@@ -41,13 +41,15 @@ class BatchNorm(nn.Module):
         track_running_stats: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         ones, zeros = (f(num_features, device=device, dtype=dtype) for f in (torch.ones, torch.zeros))
         self.weight = nn.Parameter(ones) if affine else None
-        self.bias = nn.Parameter(zeros) if affine else None
+        self.bias = nn.Parameter(zeros) if affine and bias else None
         tracked = track_running_stats
         self.register_buffer("running_mean", torch.zeros_like(zeros) if tracked else None)
         self.register_buffer("running_var", torch.ones_like(ones) if tracked else None)

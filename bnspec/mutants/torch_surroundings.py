@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -78,6 +79,13 @@ class EvaluatesInTheWorkspaceOfTraining(BatchNorm):
         if self.most is None or x.shape[0] <= 2 * self.most:
             return y
         return torch.cat([y[: 2 * self.most], y[:1].expand(x.shape[0] - 2 * self.most, *y.shape[1:])])
+
+
+# ---- a parameter that is not there
+class ScaledOnlyWithBeta(HandBackward):
+    def dx(self, dy: Tensor, kept: Kept, dgamma: Tensor, dbeta: Tensor) -> Tensor:
+        kept = kept if self.bias is not None else replace(kept, weight=torch.ones_like(kept.weight))
+        return super().dx(dy, kept, dgamma, dbeta)
 
 
 # ---- a count that ends

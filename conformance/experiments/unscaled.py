@@ -1,4 +1,4 @@
-"""A layer that was built without gamma and beta."""
+"""A layer that was built without gamma and beta, or without beta alone."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from .states import keep_offered
 class UnscaledRecord(OneBatch):
     """One batch, each time from the same state: an evaluation, a training pass, and one where nothing needs a gradient.
 
-    `evaluated` is None where the subject does not evaluate.
+    `grad` is what the first two are asked for, `without` names what the layer lacks. `evaluated` is None where the
+    subject does not evaluate.
     """
 
+    grad: Grad
+    without: str
     evaluated: Played | None
     trained: Played
     silent: Played
@@ -26,17 +29,26 @@ class UnscaledRecord(OneBatch):
 
 def act_unscaled(stage: Stage) -> UnscaledRecord:
     """Evaluate and train without gamma and beta."""
+    return _act(stage, Grad(x=True), " without gamma and beta", affine=False)
+
+
+def act_unshifted(stage: Stage) -> UnscaledRecord:
+    """Evaluate and train with gamma and without beta."""
+    return _act(stage, Grad(x=True, gamma=True), " without beta", shifted=False)
+
+
+def _act(stage: Stage, grad: Grad, without: str, **structure: bool) -> UnscaledRecord:
     case, subject = stage.case, stage.subject
     batch = make_batch(case)
-    start = replace(keep_offered(stage, make_state(case)), gamma=None, beta=None)
-    layer = subject.make_layer(case, stage.device, affine=False)
-    differentiates = subject.offers("gradients")
+    state = keep_offered(stage, make_state(case))
+    start = replace(state, gamma=state.gamma if grad.gamma else None, beta=None)
+    layer = subject.make_layer(case, stage.device, **structure)
+    grad = grad if subject.offers("gradients") else NONE
 
     def run(training: bool, grad: Grad) -> Played:
         layer.load(start)
         dy = batch.dy if grad.x else None
         return play(lambda: layer.run(batch.x, training=training, grad=grad), layer.state, dy)
 
-    grad = Grad(x=True) if differentiates else NONE
     evaluated = run(False, grad) if subject.offers("evaluation", "running_statistics") else None
-    return UnscaledRecord(stage, batch, start, evaluated, run(True, grad), run(True, NONE))
+    return UnscaledRecord(stage, batch, start, grad, without, evaluated, run(True, grad), run(True, NONE))

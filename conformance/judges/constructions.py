@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from bnspec.cases.layouts import channel_major
-
 from ..acting import Played
-from ..compare import VACUOUS, Judgement, compare, differs, worst_of
+from ..compare import VACUOUS, Judgement, worst_of
 from ..experiments.unscaled import UnscaledRecord
 from ..experiments.untracked import UntrackedRecord
 from .forward import judge_output
 from .gradients import judge_gradients
 from .running import judge_buffers
 
-WITHOUT_PARAMETERS = " without gamma and beta"
 UNTRACKED = " in training without running statistics"
 
 
 def judge_f1_unscaled(record: UnscaledRecord) -> Judgement:
-    """The training output is xhat, whatever needs a gradient."""
+    """The training output is xhat, scaled where there is a gamma, whatever needs a gradient."""
     shape = record.batch.x.shape
     return worst_of(
         *(
-            judge_output(played, record.expected_training, shape, f"y{WITHOUT_PARAMETERS}")
+            judge_output(played, record.expected_training, shape, f"y{record.without}")
             for played in (record.trained, record.silent)
         )
     )
@@ -35,40 +32,36 @@ def judge_r2_unscaled(record: UnscaledRecord) -> Judgement:
     for played in (record.trained, record.silent):
         played.forward.get()
         state = played.after_forward.get()
-        checks.append(judge_buffers(state, record.expected_buffers, record.stage, f"a batch{WITHOUT_PARAMETERS}"))
+        checks.append(judge_buffers(state, record.expected_buffers, record.stage, f"a batch{record.without}"))
     return worst_of(*checks)
 
 
 def judge_e1_unscaled(record: UnscaledRecord) -> Judgement:
-    """The evaluation is (x - rm)/sqrt(rv + eps)."""
+    """The evaluation is (x - rm)/sqrt(rv + eps), scaled where there is a gamma."""
     if record.evaluated is None:
         return VACUOUS
     shape = record.batch.x.shape
-    return judge_output(record.evaluated, record.expected_evaluation, shape, f"y in evaluation{WITHOUT_PARAMETERS}")
+    return judge_output(record.evaluated, record.expected_evaluation, shape, f"y in evaluation{record.without}")
 
 
 def judge_g1_unscaled(record: UnscaledRecord) -> Judgement:
-    """dx of the training pass."""
-    return _judge_dx(record, record.trained, training=True)
+    """The gradients of the training pass."""
+    return _judge_gradients(record, record.trained, training=True)
 
 
 def judge_g2_unscaled(record: UnscaledRecord) -> Judgement:
-    """dx of the evaluation."""
+    """The gradients of the evaluation."""
     if record.evaluated is None:
         return VACUOUS
-    return _judge_dx(record, record.evaluated, training=False)
+    return _judge_gradients(record, record.evaluated, training=False)
 
 
-def _judge_dx(record: UnscaledRecord, played: Played, *, training: bool) -> Judgement:
+def _judge_gradients(record: UnscaledRecord, played: Played, *, training: bool) -> Judgement:
     exact, bound = record.expected_gradients(training)
-    dx = played.gradients.get().x
-    quantity = f"dx{'' if training else ' in evaluation'}{WITHOUT_PARAMETERS}"
-    if dx is None:
-        return differs(quantity, "no gradient", "a gradient")
-    if dx.shape != record.batch.x.shape:
-        return differs(f"shape of {quantity}", dx.shape, record.batch.x.shape)
-    arithmetic, telling = record.stage.terms.arithmetic, record.expected(training).informative
-    return compare(quantity, channel_major(dx), exact.x, bound.x, arithmetic, informative=telling)
+    when = f"{'' if training else ' in evaluation'}{record.without}"
+    telling = record.expected(training).informative
+    return judge_gradients(played.gradients.get(), exact, bound, record.stage, record.batch.x.shape, telling,
+                           record.grad, when)  # fmt: skip
 
 
 def judge_f1_untracked(record: UntrackedRecord) -> Judgement:

@@ -9,11 +9,18 @@ from ..experiments.bad_input import act_bad_input
 from ..experiments.layouts import act_arguments, act_formats, act_singles
 from ..experiments.nonfinite import act_nonfinite
 from ..experiments.surroundings import act_surroundings
-from ..experiments.unscaled import act_unscaled
+from ..experiments.unscaled import act_unscaled, act_unshifted
 from ..experiments.untracked import act_untracked
 from ..judges import bad_input, constructions, layout, numerics, surroundings
 from ..literals import small
 
+UNSCALED = {
+    "F1": constructions.judge_f1_unscaled,
+    "R2": constructions.judge_r2_unscaled,
+    "E1": constructions.judge_e1_unscaled,
+    "G1": constructions.judge_g1_unscaled,
+    "G2": constructions.judge_g2_unscaled,
+}
 INPUTS = (
     Experiment(
         "nonfinite",
@@ -67,21 +74,8 @@ INPUTS = (
         longest=70,
         literal=small("untracked"),
     ),
-    Experiment(
-        "unscaled",
-        act_unscaled,
-        {
-            "F1": constructions.judge_f1_unscaled,
-            "R2": constructions.judge_r2_unscaled,
-            "E1": constructions.judge_e1_unscaled,
-            "G1": constructions.judge_g1_unscaled,
-            "G2": constructions.judge_g2_unscaled,
-        },
-        needs=("unscaled",),
-        cases=2,
-        longest=70,
-        literal=small("unscaled"),
-    ),
+    Experiment("unscaled", act_unscaled, UNSCALED, ("unscaled",), cases=2, longest=70, literal=small("unscaled")),
+    Experiment("unshifted", act_unshifted, UNSCALED, ("unshifted",), cases=2, longest=70, literal=small("unshifted")),
     Experiment(
         "surroundings",
         act_surroundings,
