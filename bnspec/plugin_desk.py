@@ -90,8 +90,10 @@ class Desk:
             check_request(request)
             check_writable("--bn-json", self.json)
             arguments = parse_arguments(option("bn_arg"))
-            isolated = Isolated() if option("bn_isolate") else None
-            self.assignments = [Assignment(text, request, arguments, self.shared, isolated) for text in option("bn")]
+            self.assignments = [
+                Assignment(text, request, arguments, self.shared, Isolated() if option("bn_isolate") else None)
+                for text in option("bn")
+            ]
             for assignment in self.assignments:
                 _ = assignment.plan
         except (TargetError, UsageError, AddressError) as error:

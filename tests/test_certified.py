@@ -79,6 +79,26 @@ def test_a_layer_of_one_rank_conforms(rank: int) -> None:
     assert certificate.conforms, str(certificate)
 
 
+@pytest.mark.parametrize(
+    ("target", "clause"), [("torch.nn:BatchNorm1d", "G1"), ("torch.nn.functional:batch_norm", "G2")]
+)
+def test_what_is_left_out_is_not_asked_for_in_other_constructions(target: str, clause: str) -> None:
+    report = bnspec.certify(target, without=["gamma"], profile="smoke", clauses=[clause]).targets[0]
+    assert report.verdict == "conforms", report.clause(clause)
+
+
+def test_a_wide_layer_that_is_given_ready_made_has_enough_layouts() -> None:
+    certificate = bnspec.certify(torch.nn.BatchNorm2d(2048), profile="smoke", dtypes=["float64"], clauses=["L2"])
+    assert certificate.conforms, str(certificate)
+
+
+def test_a_process_without_gradients_refuses_no_layer() -> None:
+    with torch.no_grad():
+        certificate = bnspec.certify(torch.nn.BatchNorm1d, profile="smoke", clauses=["F1", "R2", "G1", "G8"])
+    assert certificate.conforms, str(certificate)
+    assert torch.is_grad_enabled()
+
+
 def test_planned_clauses_are_never_shown_as_passed() -> None:
     report = bnspec.certify(torch.nn.BatchNorm1d, profile="smoke", clauses=["F1"]).targets[0]
     outcomes = {clause.outcome for clause in report.clauses if CLAUSES[clause.id].status == "planned"}
@@ -157,7 +177,7 @@ UNUSUAL = Path(__file__).parent / "targets/unusual_layers.py"
         ("Columns", "L5"), ("UnregisteredBuffers", "R2"), ("Wrapper", "S2"), ("Debiased", "R3"),
         ("ShowsInnerTensors", "S1"), ("StackedBuffers", "L5"), ("DtypeByName", "N4"), ("SinglePrecisionAlone", "F1"),
         ("InferencePath", "E2"), ("HoldsALock", "S1"), ("NoHeedOfAffine", "S8"), ("MadeByTheFirstBatch", "R2"),
-        ("ListsItsParameters", "G1"), ("positional_only", "G1"),
+        ("ListsItsParameters", "G1"), ("positional_only", "G1"), ("ShapedByFirstBatch", "R3"),
     ],
 )  # fmt: skip
 def test_right_layers_of_unusual_make_are_not_refused(name: str, judged: str) -> None:

@@ -87,6 +87,10 @@ REFUSED = {
         "R2",
     ),
     "case of no experiment": ((RIGHT, "--case", "cpu/dancing/float32/2x2/eps=0.1,momentum=0.3"), "dancing"),
+    "case under no setting": (
+        (RIGHT, "--case", "cpu/training/float32/2x2/eps=0.1,momentum=0.3,setting=three_thread"),
+        "did you mean three_threads?",
+    ),
     "case on no device": ((RIGHT, "--case", "tpu/training/float32/2x2/eps=0.1,momentum=0.3"), "tpu"),
     "case of two targets": (
         (RIGHT, WRONG, "--case", "cpu/training/float32/2x2/eps=0.1,momentum=0.3"),

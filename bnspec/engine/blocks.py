@@ -25,7 +25,7 @@ HEAVY_ELSEWHERE = 20000
 """The same where float64 judges."""
 MOST_CHANNELS = 16
 """Of a layer that is given ready-made no more channels count for that: it has as many in every case."""
-LARGEST_WIDENED = 100_000
+LARGEST_WIDENED = 150_000
 """Such a layer of many channels is spared cases that would be larger, which with few channels are long."""
 
 

@@ -69,7 +69,7 @@ def _run_until_end(
         raise UsageError(
             "a fresh process cannot load this object to isolate it: name it as file.py:Name or module:Name"
         )
-    work: Callable[[Send], None] = partial(_run_blocks, subject, plan, due)
+    work: Callable[[Send], None] = partial(_run_forked, subject, plan, due)
     if not fork and subject.recipe is not None:
         work = partial(_run_afresh, subject.recipe, plan, due)
     child, begun, patience = Child(work, fork=fork), "", limit_s + (0.0 if fork else START_S)
@@ -89,8 +89,12 @@ def _run_until_end(
         child.stop()
 
 
-def _run_blocks(subject: Subject, plan: Plan, due: list[Block], send: Send) -> None:
+def _run_forked(subject: Subject, plan: Plan, due: list[Block], send: Send) -> None:
     subject.implementation.framework.enter_child()
+    _run_blocks(subject, plan, due, send)
+
+
+def _run_blocks(subject: Subject, plan: Plan, due: list[Block], send: Send) -> None:
     for block in due:
         send(run_block(subject, block, plan.seed, plan.clauses, send))
 

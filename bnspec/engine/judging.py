@@ -45,7 +45,7 @@ def experiments() -> dict[str, Experiment]:
 def judge_case(subject: Subject, case: Case, device: str, clauses: Collection[str]) -> dict[str, Judgement]:
     """Act `case` out and judge the record by those of `clauses` that its experiment feeds; undo what else changed.
 
-    A setting that the framework has not, as NumPy has no threads, is none.
+    Where the framework has not the case's setting, as NumPy has no threads, the process stays as it is.
     """
     framework = subject.implementation.framework
     with preserving(framework):

@@ -26,6 +26,9 @@ def rerun_case(subject: Subject, request: Request, address: str) -> dict[str, Ju
     if len(case.shape) not in ranks or case.count < 2:
         wanted = f"of rank {' or '.join(map(str, ranks))}, with two values a channel or more"
         raise UsageError(f"the shape {'x'.join(map(str, case.shape))} is none that the target is judged on: {wanted}")
+    settings = {"plain", *subject.implementation.framework.settings}
+    if case.setting not in settings:
+        raise refuse_unknown("setting", case.setting, settings)
     if device not in subject.implementation.devices():
         raise UsageError(
             f"the case ran on {device!r}, and the target runs on {', '.join(subject.implementation.devices())} here"

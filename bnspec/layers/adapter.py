@@ -36,7 +36,10 @@ class Framework(Protocol):
 
     @property
     def settings(self) -> Mapping[str, Mapping[str, Any]]:
-        """Settings of the process under which a right layer answers as ever: what of `read_globals` each sets."""
+        """Settings of the process under which a right layer answers as ever: what of `read_globals` each sets.
+
+        "plain", where there is one, is what layers are tried out and judged under.
+        """
 
     def native_dtype(self, name: str) -> Any: ...
 

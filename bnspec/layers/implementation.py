@@ -19,6 +19,7 @@ from bnspec.layers.probing import (
     can_copy,
     find_call,
     lacks_beta,
+    mixes_ranks,
     probe_dtypes,
     probe_ranks,
     refuses_clearly,
@@ -98,6 +99,7 @@ def complete(
 ) -> Implementation:
     """Check that some call returns, and add what probes find. `tell` says how a layer is made. Raises TargetError."""
     with preserving(draft.framework):
+        draft.framework.write_globals(draft.framework.settings.get("plain", {}))
         return _complete(draft, base, unproven, tell)
 
 
@@ -132,6 +134,7 @@ def _complete(
         ranks=ranks,
         dtypes=tuple(d for d in PRECISIONS if d in (*kept, *dtypes)),
         abilities=abilities,
+        mixes_ranks=len(ranks) > 1 and mixes_ranks(make, called, (ranks[0], ranks[-1])),
     )
     return replace(draft, promises=promises)
 
@@ -146,7 +149,7 @@ def leave_out(promises: Promises, without: frozenset[str]) -> Promises:
     if "affine" in without:
         without |= {"gamma", "beta", "unscaled", "unshifted"}
     if {"gamma", "beta"} & without:
-        without |= {"affine"}
+        without |= {"affine", "unscaled", "unshifted"}
     if "running_statistics" in without:
         without |= {"evaluation", "switches", "cumulative", "initial_state", "counter", "resets", "retunes"}
     if "evaluation" in without:

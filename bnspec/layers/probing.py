@@ -101,6 +101,24 @@ def lacks_beta(make: Make, structure: Structure) -> bool:
     return state.gamma is not None and state.beta is None and answers(make, structure)
 
 
+def mixes_ranks(make: Make, structure: Structure, ranks: tuple[int, int]) -> bool:
+    """Does one layer answer a batch of either rank after one of the other, and leave its buffers as many values?
+
+    Layers may shape their buffers by the first batch they see, and are then of one rank each.
+    """
+    for order in (ranks, ranks[::-1]):
+        try:
+            layer = make(structure)
+            for rank in order:
+                _ = layer.run(plain_batch(replace(structure, rank=rank)), training=True).y
+            state = layer.state()
+        except SubjectError:
+            return False
+        if any(b is not None and b.size != structure.channels for b in (state.running_mean, state.running_var)):
+            return False
+    return True
+
+
 def can_copy(make: Make, structure: Structure) -> bool:
     """Can a layer that has trained be copied? Where its buffers hold a graph, that it cannot is a finding."""
     try:

@@ -55,6 +55,7 @@ class Promises:
     """Ranks, dtypes, devices and abilities on offer; `eps` and `channels` hold the value where it is fixed, else None.
 
     `algorithm` is the declared class of the variance (`bnspec.spec.bounds.CLASSES`); its bound then decides.
+    `mixes_ranks` tells whether one layer takes batches of several ranks in turn.
     """
 
     ranks: tuple[int, ...]
@@ -65,6 +66,7 @@ class Promises:
     momentum: Momentum = "free"
     channels: int | None = None
     algorithm: str | None = None
+    mixes_ranks: bool = False
 
 
 def pick_momentum(promises: Promises, free: float | None) -> float | None:

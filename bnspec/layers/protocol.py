@@ -157,8 +157,8 @@ class Reenters(Protocol):
     def answer_twice(self, passed: Pass, dy: Array) -> tuple[Gradients, Callable[[], Gradients]]:
         """A backward that keeps what it needs, and another one of the same forward, which may refuse."""
 
-    def accumulate(self, passed: Pass, dy: Array) -> Gradients:
-        """A backward that adds to gradients of zero which parameters have already; x gets one, too."""
+    def accumulate(self, passed: Pass, dy: Array, there: Gradients) -> Gradients | None:
+        """A backward that adds to gradients which gamma and beta have already; None where they are made anew."""
 
     def run_again(self, passed: Pass, *, training: bool, grad: Grad = NONE, x: Array | None = None) -> Pass:
         """Another pass of the native input of an earlier one, the same object, overwritten with `x` where given."""

@@ -25,17 +25,21 @@ class TorchLayer:
     def run(self, x: Array, *, training: bool, grad: Grad = NONE) -> TorchPass:
         return self._pass(to_tensor(x, self._device), grad, lambda tensor: self._call(tensor, training))
 
-    def accumulate(self, passed: TorchPass, dy: Array) -> Gradients:
+    def accumulate(self, passed: TorchPass, dy: Array, there: Gradients) -> Gradients | None:
+        pairs = zip(passed.wanted[1:], (there.gamma, there.beta), strict=True)
+        parameters = [(tensor, gradient) for tensor, gradient in pairs if tensor is not None and gradient is not None]
+        if not all(tensor.is_leaf for tensor, _ in parameters):
+            return None  # backward() would go on into whatever made them
         y, upstream = passed.receive(dy)
-        wanted = [tensor for tensor in passed.wanted if tensor is not None]
         with calling("state"):
-            for tensor in wanted:
-                tensor.retain_grad()
-                tensor.grad = torch.zeros_like(tensor)
+            for tensor, gradient in parameters:
+                tensor.grad = to_tensor(gradient, self._device).reshape(tensor.shape)
+            if passed.wanted[0] is not None:
+                passed.wanted[0].retain_grad()
         with calling("backward"):
             _Loss.apply(y, upstream).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        found = [None if tensor is None or tensor.grad is None else to_array(tensor.grad) for tensor in passed.wanted]
-        for tensor in wanted:
+            found = [None if each is None or each.grad is None else to_array(each.grad) for each in passed.wanted]
+        for tensor, _ in parameters:
             tensor.grad = None
         return Gradients(*found)
 

@@ -56,10 +56,9 @@ GLOBALS: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
 }
 """What layers of a process share, and how it is read and written."""
 
-SETTINGS: dict[str, dict[str, Any]] = {
-    "three_threads": {"torch's number of threads": 3},
-}
-"""Settings of the process; on three threads most numbers of examples leave a remainder."""
+PLAIN = {"torch's gradient mode": True}
+SETTINGS: dict[str, dict[str, Any]] = {"plain": PLAIN, "three_threads": {**PLAIN, "torch's number of threads": 3}}
+"""Settings of the process. A user may have turned gradients off; on three threads most numbers leave a remainder."""
 
 
 class Torch:
@@ -69,12 +68,12 @@ class Torch:
     array_name = "torch.Tensor"
 
     def __init__(self) -> None:
-        self._is_forked = False
+        self._has_threads = True
 
     @property
     def settings(self) -> dict[str, dict[str, Any]]:
         """In a forked child without those of more threads, for whom it would wait in vain."""
-        return {name: SETTINGS[name] for name in SETTINGS if not (self._is_forked and "threads" in name)}
+        return {name: SETTINGS[name] for name in SETTINGS if self._has_threads or "threads" not in name}
 
     def native_dtype(self, name: str) -> torch.dtype:
         return getattr(torch, name)  # type: ignore[no-any-return]
@@ -119,7 +118,7 @@ class Torch:
 
     def enter_child(self) -> None:
         torch.set_num_threads(1)
-        self._is_forked = True
+        self._has_threads = False
 
 
 TORCH = Torch()

@@ -288,6 +288,7 @@ SAID: dict[str, str] = {
     "thread-chunks-merged": "in a plain process instead of under 'three_threads'",
     "idle-threads-count": "in a plain process instead of under 'three_threads'",
     "added-twice": "added to what is there",
+    "gradient-replaced": "added to what is there",
     "statistics-of-the-object": "of new values in the same input object",
     "workspace-of-training": "after a training pass",
 }

@@ -42,6 +42,13 @@ class AddsToGradientsTwice(HandBackward):
         return super().dgamma(dy, kept) * (2 if there else 1)
 
 
+class ReplacesTheGradient(HandBackward):
+    def gradients(self, dy: Tensor, kept: Kept) -> tuple[Tensor, Tensor, Tensor]:
+        dx, dgamma, dbeta = super().gradients(dy, kept)
+        there = None if self.bias is None else self.bias.grad
+        return dx, dgamma, dbeta if there is None else dbeta - there
+
+
 class StatisticsOfTheObject(BatchNorm):
     known: tuple[weakref.ref[Tensor], Tensor, Tensor] | None = None
 

@@ -25,7 +25,8 @@ class EvaluationRecord:
     pass in which only they, or they beside other rows, were evaluated. `replaced` follows the replacement of one
     tensor, whose state it is paired with, `reloaded` that of all, without gradients, and `answered` is that once more
     with them. `lesson` is a training pass after these evaluations, on `training_batch`, and `trained` an evaluation
-    after it, by the state `learned`, read just before, of the `larger` batch that both batches make.
+    after it, by the state `learned`, read just before, of a `larger` batch that both batches make, where
+    they are small with the first once more, backwards.
     """
 
     stage: Stage

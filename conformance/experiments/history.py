@@ -71,12 +71,13 @@ def act_history(stage: Stage) -> HistoryRecord:
 
 def _draw_shapes(stage: Stage) -> list[tuple[int, ...]]:
     """Shapes of the same channels: any number of examples or a few less than before, and along the last axis any of
-    positions; every third of another rank that the subject takes."""
-    case, random, shapes = stage.case, stage.case.random("sizes"), list[tuple[int, ...]]()
+    positions; every third of another rank, where one layer takes several."""
+    case, promises = stage.case, stage.subject.promises
+    random, shapes = case.random("sizes"), list[tuple[int, ...]]()
     for step in range(case.steps):
         most, channels, *positions = case.shape
-        if step % 3 == 1:
-            rank = stage.subject.promises.ranks[random.randint(len(stage.subject.promises.ranks))]
+        if step % 3 == 1 and promises.mixes_ranks:
+            rank = promises.ranks[random.randint(len(promises.ranks))]
             positions = [*positions, 2, 2, 2][: rank - 2]
         n = int(random.randint(1, 2 * most + 2))
         if shapes and random.randint(2):

@@ -37,9 +37,10 @@ class Scene:
 class ReentranceRecord:
     """`scenes` in which nothing trained between an evaluation and its backward, and `late`, in which something did.
 
-    `joined` are the gradients of the sum of both training passes; `trained` and `answered` the states after two
-    forwards and after their backwards; `repeated` that after the same input object went in twice; `refilled` is a pass
-    of an input object that held another batch before, and `recomputed` one whose forward ran again in its backward.
+    `joined` are the gradients of the sum of both training passes, `accumulated` those of one that were added to the
+    same, None where the layer makes its parameters anew; `trained` and `answered` the states after two forwards and
+    after their backwards; `repeated` that after the same input object went in twice; `refilled` is a pass of an
+    input object that held another batch before, and `recomputed` one whose forward ran again in its backward.
     """
 
     stage: Stage
@@ -48,6 +49,7 @@ class ReentranceRecord:
     scenes: tuple[Scene, ...]
     late: Scene | None
     joined: Attempt[Sequence[Gradients]]
+    accumulated: Attempt[Gradients | None]
     trained: Attempt[State]
     answered: Attempt[State]
     repeated: Attempt[State]
@@ -88,14 +90,14 @@ def _evaluates(stage: Stage) -> bool:
 
 
 def act_reentrance(stage: Stage) -> ReentranceRecord:
-    """Let backwards wait for one another, for evaluations, switches and writes; then add two up, and recompute one."""
+    """Let backwards wait for one another, for evaluations, switches and writes; then add up, repeat, and recompute."""
     case = stage.case
     longer = (case.shape[0] + 1, *case.shape[1:])
     batches = make_batch(case), make_batch(case, "second", shape=longer), make_batch(case, "refilled")
     start, other = (keep_offered(stage, make_state(case, stream)) for stream in ("state", "other"))
     rehearsal = _Rehearsal(stage, stage.subject.make_layer(case, stage.device), start, batches)
     scenes, trained, answered = rehearsal.use_twice()
-    scenes += [*rehearsal.answer_twice(), rehearsal.accumulate()]
+    scenes += rehearsal.answer_twice()
     scenes.append(rehearsal.interrupt("first", " when two later forwards wait as well", rehearsal.forward_twice))
     late = None
     if _evaluates(stage):
@@ -107,10 +109,21 @@ def act_reentrance(stage: Stage) -> ReentranceRecord:
         scenes += rehearsal.disturb(name, other)
     # An experiment of its own: checkpointing imports torch's compiler, which takes longer than a block.
     recomputed = rehearsal.recompute() if case.experiment == "recomputation" else None
-    joined = rehearsal.add_up()
+    joined, accumulated = rehearsal.add_up(), rehearsal.accumulate()
     repeated, refilled = rehearsal.repeat(), rehearsal.refill()
     return ReentranceRecord(
-        stage, batches, start, tuple(scenes), late, joined, trained, answered, repeated, refilled, recomputed
+        stage,
+        batches,
+        start,
+        tuple(scenes),
+        late,
+        joined,
+        accumulated,
+        trained,
+        answered,
+        repeated,
+        refilled,
+        recomputed,
     )
 
 
@@ -155,11 +168,11 @@ class _Rehearsal:
         kept = [Scene("first", " which keeps its graph", Attempt(first))]
         return [*kept, Scene("first", " a second time", attempt(again), may_refuse=True)]
 
-    def accumulate(self) -> Scene:
-        """A backward to parameters that have gradients of zero."""
+    def accumulate(self) -> Attempt[Gradients | None]:
+        """The backward of a pass twice, the second time to parameters that have the gradients of the first."""
         self.layer.load(self.start)
         layer, dy = cast(Reenters, self.layer), self.batches[0].dy
-        return Scene("first", " added to what is there", attempt(lambda: layer.accumulate(self.forward("first"), dy)))
+        return attempt(lambda: layer.accumulate(self.forward("first"), dy, self.forward("first").backward(dy)))
 
     def interrupt(self, name: str, when: str, act: Callable[[], object], *, may_refuse: bool = False) -> Scene:
         """A forward, an act, and the forward's backward."""

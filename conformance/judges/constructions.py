@@ -1,4 +1,4 @@
-"""Layers that were built without parameters, or without running statistics: the same equations with less in them."""
+"""Layers that were built without gamma and beta, without beta, or without running statistics: the same equations."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from bnspec.layers.protocol import Gradients
 from bnspec.spec.bounds import GradientError
 from bnspec.spec.equations import Cotangents
@@ -20,7 +22,7 @@ REFUSED = Judgement(0.0)
 def judge_g8(record: ReentranceRecord) -> Judgement:
     """Each backward gives the gradients of its own forward, and two of them at once those of both."""
     scenes = [_judge_scene(record, scene) for scene in record.scenes]
-    return worst_of(*scenes, _judge_joined(record))
+    return worst_of(*scenes, _judge_joined(record), _judge_accumulated(record))
 
 
 def judge_g8_after_a_switch(record: SwitchRecord) -> Judgement:
@@ -60,6 +62,21 @@ def _judge_joined(record: ReentranceRecord) -> Judgement:
         bound = GradientError(bounds[place].x, bounds[0].gamma + bounds[1].gamma, bounds[0].beta + bounds[1].beta)
         checks.append(_judge(record, name, gradients, both, bound, " of the sum of two passes"))
     return worst_of(*checks)
+
+
+def _judge_accumulated(record: ReentranceRecord) -> Judgement:
+    """Twice dgamma and dbeta, with one more rounding."""
+    gradients = record.accumulated.get()
+    if gradients is None:
+        return VACUOUS
+    exact, bound = record.expected_gradients["first"]
+    twice = Cotangents(exact.x, exact.gamma * 2, exact.beta * 2)
+    u, a = record.stage.case.precision.parameters.unit_roundoff, record.stage.terms.arithmetic
+    e_gamma, e_beta = (
+        2 * (e * (1 + u) + u * np.abs(a.float64(g))) for e, g in ((bound.gamma, exact.gamma), (bound.beta, exact.beta))
+    )
+    when = " added to what is there"
+    return _judge(record, "first", gradients, twice, GradientError(bound.x, e_gamma, e_beta), when)
 
 
 def _judge(

@@ -203,3 +203,39 @@ def positional_only(
 ) -> Tensor:  # fmt: skip
     """torch's function, which takes no argument by name."""
     return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+class ShapedByFirstBatch(nn.Module):
+    """Running statistics that are made by the first batch, in a shape that broadcasts over batches of its rank."""
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight, self.bias = nn.Parameter(torch.ones(num_features)), nn.Parameter(torch.zeros(num_features))
+        self.running_mean: Tensor | None = None
+        self.running_var: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim < 2 or x.shape[1] != len(self.weight) or not x.is_floating_point():
+            raise ValueError(
+                f"expected (N, {len(self.weight)}, ...) of real numbers, got {x.dtype} of {tuple(x.shape)}"
+            )
+        if self.training and x.numel() <= x.shape[1]:
+            raise ValueError("expected two values a channel in training")
+        axes, shape = (0, *range(2, x.ndim)), (1, -1, *[1] * (x.ndim - 2))
+        if self.training:
+            mean = x.mean(axes, keepdim=True)
+            var = (x - mean).square().mean(axes, keepdim=True)
+            self.learn(mean.detach(), var.detach(), x.numel() // x.shape[1])
+        else:
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            mean, var = self.running_mean, self.running_var
+        return (x - mean) * torch.rsqrt(var + self.eps) * self.weight.reshape(shape) + self.bias.reshape(shape)
+
+    def learn(self, mean: Tensor, var: Tensor, m: int) -> None:
+        old_mean = torch.zeros_like(mean) if self.running_mean is None else self.running_mean
+        old_var = torch.ones_like(var) if self.running_var is None else self.running_var
+        a = self.momentum
+        self.running_mean = (1 - a) * old_mean + a * mean
+        self.running_var = (1 - a) * old_var + a * var * (m / (m - 1))
