@@ -39,9 +39,9 @@ class RaisesOnForward(Right):
 
 
 class DiesOnLongBatches(Right):
-    """Ends its process where m passes sixteen, as a kernel does that writes past its end."""
+    """Ends its process where m passes sixty, as a kernel does that writes past its end."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        if input.numel() // input.shape[1] > 16:
+        if input.numel() // input.shape[1] > 60:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(input)
