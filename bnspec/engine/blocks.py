@@ -81,7 +81,8 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
     for literal in experiment.literals(block.dtype):
         case = literal if scope.channels is None else _widen(literal, scope.channels)
         # Float32 is blind to a lost tail of a long batch: there float64 tells, and at once.
-        size = min(case.channels, MOST_CHANNELS if scope.channels else case.channels) * case.count
+        width = case.channels if scope.channels is None else min(case.channels, MOST_CHANNELS)
+        size = width * case.count
         waits = size > HEAVY.get(block.dtype, HEAVY_ELSEWHERE) and case.fill != "late"
         if block.index != int(waits):
             continue

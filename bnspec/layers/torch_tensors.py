@@ -44,9 +44,10 @@ def _adopt(values: Array) -> Tensor:
     return torch.from_numpy(values)
 
 
+THREADS = "torch's number of threads"
 GLOBALS: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
     "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
-    "torch's number of threads": (torch.get_num_threads, torch.set_num_threads),
+    THREADS: (torch.get_num_threads, torch.set_num_threads),
     "torch's gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
     "torch's choice of algorithms": (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
     "torch's random numbers": (
@@ -57,7 +58,7 @@ GLOBALS: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
 """What layers of a process share, and how it is read and written."""
 
 PLAIN = {"torch's gradient mode": True}
-SETTINGS: dict[str, dict[str, Any]] = {"plain": PLAIN, "three_threads": {**PLAIN, "torch's number of threads": 3}}
+SETTINGS: dict[str, dict[str, Any]] = {"plain": PLAIN, "three_threads": {**PLAIN, THREADS: 3}}
 """Settings of the process. A user may have turned gradients off; on three threads most numbers leave a remainder."""
 
 
@@ -73,7 +74,7 @@ class Torch:
     @property
     def settings(self) -> dict[str, dict[str, Any]]:
         """In a forked child without those of more threads, for whom it would wait in vain."""
-        return {name: SETTINGS[name] for name in SETTINGS if self._has_threads or "threads" not in name}
+        return {name: values for name, values in SETTINGS.items() if self._has_threads or THREADS not in values}
 
     def native_dtype(self, name: str) -> torch.dtype:
         return getattr(torch, name)  # type: ignore[no-any-return]

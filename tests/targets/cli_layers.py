@@ -32,7 +32,7 @@ class RaisesWhenMade(nn.BatchNorm1d):
 class RaisesOnForward(Right):
     """Constructed and called in a known way, it raises where m is odd: a finding, never wrong usage."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's own name)
         if input.numel() // input.shape[1] % 2:
             raise RuntimeError("odd batches are not supported")
         return super().forward(input)
@@ -41,7 +41,7 @@ class RaisesOnForward(Right):
 class DiesOnLongBatches(Right):
     """Ends its process where m passes sixty, as a kernel does that writes past its end."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's own name)
         if input.numel() // input.shape[1] > 60:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(input)
