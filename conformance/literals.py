@@ -99,6 +99,25 @@ def two_a_rank(experiment: str) -> tuple[Case, ...]:
     return tuple(Case(experiment, "float32", shape, 0.1, 0.3, seed=seed) for seed, shape in enumerate(shapes))
 
 
+_LIVES = (
+    """train3 evaluate2 keep4 keep2 answer_both write_parameters evaluate3 copy train5 restore evaluate2 retune train3
+    evaluate4 convert train2 evaluate3 reset train2 refuse train4 evaluate3""",
+    """keep3 evaluate2 switch_to_evaluation answer_first train_unrecorded4 again write_buffers keep_evaluation3
+    answer_last train_frozen3 restore_nothing restore_parameters train3 travel evaluate4 average train3 train2
+    switch_to_training evaluate_unrecorded7 restore_older train5 evaluate2""",
+)
+"""Every act that is not recomputation, at least once."""
+
+
+def lives(experiment: str) -> tuple[Case, ...]:
+    """Two histories a rank, with counts of 0 and of another number before them."""
+    shapes = ((3, 2), (4, 3), (2, 3, 2), (3, 2, 4), (2, 3, 2, 2), (3, 2, 1, 3), (2, 3, 2, 1, 2), (3, 2, 1, 2, 2))
+    return tuple(
+        Case(experiment, "float32", shape, 0.1, 0.3, seed=seed, acts=tuple(_LIVES[seed % 2].split()))
+        for seed, shape in enumerate(shapes)
+    )
+
+
 def few_of_every_rank(experiment: str) -> tuple[Case, ...]:
     """Few channels and few values: three or more of each rank."""
     more = ((4, 3), (3, 2, 4), (3, 2, 3, 2), (2, 3, 2, 4), (4, 2, 1, 3), (3, 2, 2, 1, 3), (2, 3, 2, 2, 2))

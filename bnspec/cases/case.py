@@ -25,7 +25,8 @@ class Case:
     `shape` is (N, C, D1, ...). `momentum` None asks for the cumulative average. `steps` counts training batches;
     `training` is the mode; `fresh` leaves parameters and buffers as the constructor set them. `values`, where given,
     are the entries of x, channel by channel, as small integers. `parameters` is the kind of state (`PARAMETERS`),
-    `setting` one of the framework's (`Framework.settings`), "plain" for the process as it is.
+    `setting` one of the framework's (`Framework.settings`), "plain" for the process as it is. `acts` are those of a
+    random history (`bnspec.cases.acts`).
     """
 
     experiment: str
@@ -44,6 +45,7 @@ class Case:
     setting: str = "plain"
     seed: int = 0
     values: tuple[int, ...] = ()
+    acts: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -81,6 +83,15 @@ class Case:
         return np.random.RandomState(np.random.Philox(key=int.from_bytes(digest[:16])))
 
 
+def _read_acts(text: str) -> tuple[str, ...]:
+    from bnspec.cases.acts import split  # which tells the histories of cases
+
+    acts = tuple(text.split("."))
+    for written in acts:
+        split(written)
+    return acts
+
+
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "eps": float,
     "momentum": lambda text: None if text == "None" else float(text),
@@ -89,6 +100,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "steps": int,
     "seed": int,
     "values": lambda text: tuple(map(int, text.split("."))),
+    "acts": _read_acts,
 }
 
 

@@ -7,15 +7,13 @@ blocks enumerate sizes and coincidences which random draws seldom meet), or are 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from typing import TypeVar
 
 import numpy as np
 from hypothesis import strategies as st
 
 from bnspec.cases.case import Case
-
-T = TypeVar("T")
+from bnspec.cases.drawing import pick, whole
+from bnspec.cases.histories import draw_acts
 
 EPS = (1e-5, 1e-3, 1e-2, 0.1, 1.0, 1e-5, 1e-8, 1e-12)
 MOMENTA = (0.3, 0.7, 0.05, 0.9, 0.1, 0.0, 1.0)
@@ -87,13 +85,15 @@ ANY_PARAMETERS = ("training", "evaluation", "gradients")
 """The experiments that are told something by parameters and buffers of every kind."""
 BOTH_MODES = ("gradients", "jacobian", "switch")
 """The experiments that differentiate training and evaluation alike."""
+LIVES = ("random_history",)
+"""The experiments that put a layer through acts."""
 
 
 @dataclass(frozen=True)
 class Scope:
     """Within what cases are drawn: what the subject promises, less what was left out.
 
-    `momenta` are those that can be chosen, one where it is fixed.
+    `momenta` are those that can be chosen, one where it is fixed; `abilities` say which acts a history may have.
     """
 
     ranks: tuple[int, ...]
@@ -101,6 +101,7 @@ class Scope:
     momenta: tuple[float | None, ...] = MOMENTA
     channels: int | None = None
     evaluation: bool = True
+    abilities: frozenset[str] = frozenset()
 
 
 def palette(scope: Scope, block: int, longest: int) -> list[tuple[int, ...]]:
@@ -150,23 +151,6 @@ def _hold(size: int, rank: int, channels: int, in_batch: bool) -> tuple[int, ...
     return (1, channels, *ones[1:], size)
 
 
-_FAR = 3 * 10**15 + 7 * 10**9
-"""Hypothesis mixes in integers that it finds in the source of local modules, where they lie within the bounds: cases
-would depend on what else is imported. None lies out here, and as a product this one is not found either."""
-
-
-@cache
-def whole(low: int, high: int) -> st.SearchStrategy[int]:
-    """Integers from low to high, whatever is imported; they shrink to low."""
-    return st.integers(_FAR, _FAR + high - low).map(lambda drawn: drawn - _FAR + low)
-
-
-@cache
-def pick(options: tuple[T, ...]) -> st.SearchStrategy[T]:
-    """One of several, whatever is imported; they shrink to the first."""
-    return whole(0, len(options) - 1).map(lambda place: options[place])
-
-
 def draw_shapes(scope: Scope, shapes: list[tuple[int, ...]]) -> st.SearchStrategy[tuple[int, ...]]:
     """A shape of the palette, or one time in four a small one of m from 2 and C to 3.
 
@@ -192,7 +176,7 @@ def draw_cases(
     """The cases of one block of an experiment."""
     few = longest <= 6
     shapes = pick(tuple(tiny_palette(scope))) if few else draw_shapes(scope, palette(scope, block, longest))
-    return _cases(experiment, dtype, scope, shapes)
+    return _cases(experiment, dtype, scope, block, shapes)
 
 
 _FILLS = tuple(name for name, weight in FILL_WEIGHTS.items() for _ in range(weight))
@@ -200,7 +184,7 @@ _FILLS = tuple(name for name, weight in FILL_WEIGHTS.items() for _ in range(weig
 
 @st.composite
 def _cases(
-    draw: st.DrawFn, experiment: str, dtype: str, scope: Scope, shapes: st.SearchStrategy[tuple[int, ...]]
+    draw: st.DrawFn, experiment: str, dtype: str, scope: Scope, block: int, shapes: st.SearchStrategy[tuple[int, ...]]
 ) -> Case:
     """One strategy for all: Hypothesis reads the source of each function that is made one."""
     momenta = (None,) if experiment == "cumulative" else scope.momenta
@@ -222,6 +206,7 @@ def _cases(
         seed=draw(whole(0, 2**16)),
         values=_draw_values(draw, int(np.prod(shape))),
         parameters=draw(pick(PARAMETERS)) if experiment in ANY_PARAMETERS else "drawn",
+        acts=draw(draw_acts(scope.abilities, block, max(scope.ranks) > 2)) if experiment in LIVES else (),
     )
 
 

@@ -8,6 +8,8 @@ import textwrap
 from collections.abc import Iterator
 
 from bnspec import __version__
+from bnspec.cases.acts import tell_history
+from bnspec.cases.case import parse_address
 from bnspec.certificate.merge import decides, describe_ratio
 from bnspec.certificate.model import FAILED, Certificate, ClauseReport, TargetReport
 from bnspec.spec.clauses import CLAUSES
@@ -92,6 +94,8 @@ def render_failure(clause: ClauseReport, report: TargetReport) -> Iterator[str]:
     if clause.worst_ratio is not None:
         off = describe_ratio(clause.worst_ratio)
         yield f"    off by {off}" + ("" if off == "no bound" else " bounds at worst") + f"; {clause.executed} cases ran"
+    if clause.case:
+        yield from (f"      {line}" for line in tell_history(parse_address(clause.case.split("/", 1)[1])))
     dialect = f" --dialect {report.dialect}" if report.dialect_source == "asked for" else ""
     left_out = "".join(f" --without {ability}" for ability in _list(report.scope, "without").split(", ") if ability)
     subject = f"{shlex.quote(report.target)}{_render_arguments(report)}{dialect}"

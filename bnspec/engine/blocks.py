@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import hypothesis
 from hypothesis import HealthCheck, Phase
 
+from bnspec.cases.acts import keep_possible
 from bnspec.cases.case import Case
 from bnspec.cases.strategies import EPS, draw_cases
 from bnspec.engine.judging import Finding, experiments, find, judge_case
@@ -94,7 +95,8 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
             continue
         eps = case.eps if scope.eps is None else scope.eps
         momentum = case.momentum if subject.frees_momentum or case.momentum is None else scope.momenta[0]
-        cases.append(replace(case, dtype=block.dtype, eps=eps, momentum=momentum))
+        acts = keep_possible(case.acts, subject.abilities)
+        cases.append(replace(case, dtype=block.dtype, eps=eps, momentum=momentum, acts=acts))
     return cases
 
 

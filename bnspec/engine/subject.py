@@ -71,6 +71,7 @@ class Subject:
             "loadable": dialect.average == "plain",
             "visible_eps": p.eps is None or p.eps >= VISIBLE,
             "batch_statistics": dialect.training_statistics == "batch",
+            "refuses_one_value": dialect.one_value == "refuse",
             "biased_normalisation": dialect.normalises_with == "biased",
         }
         barred = set() if self._fits_every_dtype() else {"converts"}
@@ -104,7 +105,7 @@ class Subject:
         p = self.promises
         evaluation = self.offers("evaluation", "running_statistics")
         momenta = MOMENTA if self.frees_momentum else (pick_momentum(p, None),)
-        return Scope(p.ranks, p.eps, momenta, p.channels, evaluation)
+        return Scope(p.ranks, p.eps, momenta, p.channels, evaluation, self.abilities)
 
     @property
     def replacing_momentum(self) -> float | None:

@@ -39,6 +39,7 @@ FOLLOWING: dict[str, str] = {
     "loadable": "an average whose state is all in the buffers and the count, as the plain one",
     "visible_eps": "an eps that shows beside variances of ordinary size",
     "batch_statistics": "training that normalises with the batch, which frozen layers do not",
+    "refuses_one_value": "training that refuses a batch of one value a channel",
     "biased_normalisation": "training that normalises with the biased variance, so that K = m",
 }
 """The abilities that nobody promises by name: they follow from other promises and from the dialect."""

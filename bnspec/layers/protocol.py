@@ -191,6 +191,10 @@ class Saves(Protocol):
     def restore_parameters(self, saved: object) -> bool:
         """Take over gamma and beta alone, from a save that has nothing else; False where it has not both by name."""
 
+    def restore_older(self, saved: object) -> bool:
+        """Take over all but the counter, from a save as earlier versions of the framework wrote it; False where there
+        were none."""
+
 
 class Copies(Protocol):
     """`copies`: by the means of the language or of the framework. A copy is in the mode of its original."""

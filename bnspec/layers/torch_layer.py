@@ -203,6 +203,9 @@ def differentiate(passes: Sequence[TorchPass], dys: Sequence[Array], *, keep: bo
     inputs = {id(tensor): tensor for each in passes for tensor in each.wanted if tensor is not None}
     if not inputs:
         return [Gradients(None, None, None) for _ in passes]
+    for tensor in inputs.values():
+        if not tensor.requires_grad:  # frozen since, by another pass; the next one says itself what it needs
+            tensor.requires_grad_()
     with calling("backward"):
         found: Sequence[Tensor | None] = torch.autograd.grad(
             [_Loss.apply(*ys, *upstream)],  # type: ignore[no-untyped-call]  # torch leaves it untyped

@@ -88,6 +88,15 @@ class ObjectLayer(TorchLayer):
             self._holder.load_state_dict(type(saved)((name, saved[name]) for name in names), strict=False)
         return True
 
+    def restore_older(self, saved: Any) -> bool:
+        """Before version 2 of its state a batch norm of torch had no counter."""
+        counter = self._names.batches
+        if not isinstance(self._holder, _BatchNorm) or counter not in saved:
+            return False
+        with calling("state"):
+            self._holder.load_state_dict({name: value for name, value in saved.items() if name != counter})
+        return True
+
     def convert(self, dtype: str) -> None:
         # Without recording, because a buffer that was asked for a gradient would come out with a graph.
         with calling("state"), torch.no_grad():

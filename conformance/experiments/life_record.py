@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from bnspec.cases.batches import Batch
 from bnspec.layers.protocol import Array, State
 
 from ..acting import Attempt, Played, Stage
+from ..expected import ExpectedPass, expect_evaluation, expect_training
+from .states import is_usable
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,14 @@ class Call:
     before: State
     count: int
     played: Played
+
+    @cached_property
+    def expected(self) -> ExpectedPass | None:
+        """None where the state is one that nothing can be expected of, which R2 judges."""
+        if not is_usable(self.before):
+            return None
+        expect = expect_training if self.training else expect_evaluation
+        return expect(self.stage.terms, self.batch.x, self.before, self.stage.case.eps)
 
 
 @dataclass(frozen=True)

@@ -7,32 +7,34 @@ from dataclasses import replace
 from bnspec.layers.protocol import State, as_dtype
 
 from ..compare import VACUOUS, Judgement, compare_bits, differs, worst_of
-from ..expected import ExpectedPass, begin_buffers, expect_evaluation, expect_training, update_buffers
+from ..expected import begin_buffers, update_buffers
 from ..experiments.life_record import Call, LifeRecord, Step
-from ..experiments.states import initial_state, is_usable
+from ..experiments.states import initial_state
 from .forward import judge_output
 from .gradients import judge_gradients
 from .running import judge_buffers
 
 PARAMETERS = ("gamma", "beta")
 BUFFERS = ("running_mean", "running_var")
+ARRAYS = (*PARAMETERS, *BUFFERS)
 
 
 def judge_same(observed: State, wanted: State, when: str) -> Judgement:
     """Every array bit for bit, and the same count."""
     return worst_of(
-        _judge_arrays(observed, wanted, (*PARAMETERS, *BUFFERS), when),
+        judge_arrays(observed, wanted, ARRAYS, when),
         differs(f"number of batches {when}", observed.batches, wanted.batches),
     )
 
 
-def _judge_arrays(observed: State, wanted: State, names: tuple[str, ...], when: str) -> Judgement:
+def judge_arrays(observed: State, wanted: State, names: tuple[str, ...], when: str) -> Judgement:
+    """These arrays bit for bit."""
     return worst_of(*(compare_bits(f"{n} {when}", getattr(observed, n), getattr(wanted, n)) for n in names))
 
 
 def judge_call(call: Call, when: str) -> Judgement:
     """A training pass by F1 and R2, an evaluation by E1 and E4, from the state before it; its dtype is its stage's."""
-    expected = _expect(call)
+    expected = call.expected
     if expected is None:
         return VACUOUS
     stage, after = call.stage, call.played.after_backward.get()
@@ -45,15 +47,7 @@ def judge_call(call: Call, when: str) -> Judgement:
     begun = begin_buffers(stage.terms, call.before)
     buffers = update_buffers(begun, expected, stage.case.momentum, call.count)
     checks.append(judge_buffers(after, buffers, stage, f"a batch {when}"))
-    return worst_of(*checks, _judge_arrays(after, call.before, PARAMETERS, f"{when} in training"))
-
-
-def _expect(call: Call) -> ExpectedPass | None:
-    """None where the state is one that nothing can be expected of, which R2 judges."""
-    if not is_usable(call.before):
-        return None
-    expect = expect_training if call.training else expect_evaluation
-    return expect(call.stage.terms, call.batch.x, call.before, call.stage.case.eps)
+    return worst_of(*checks, judge_arrays(after, call.before, PARAMETERS, f"{when} in training"))
 
 
 def judge_s1(record: LifeRecord) -> Judgement:
@@ -92,7 +86,7 @@ def judge_s2(record: LifeRecord) -> Judgement:
     ]
     if stage.case.momentum is not None:  # a plain average may have a counter that cannot be written
         checks.append(judge_call(call, "of a copy"))
-    expected = _expect(call)
+    expected = call.expected
     if expected is not None and stage.subject.offers("gradients"):
         gradients, (exact, bound) = call.played.gradients.get(), expected.differentiate(call.batch.dy)
         shape, telling = call.batch.x.shape, expected.informative
@@ -120,7 +114,7 @@ def judge_s8(record: LifeRecord) -> Judgement:
     checks = []
     for call in record.retuning.get().calls:
         checks.append(judge_call(call, "after eps and momentum were set"))
-        gradients, expected = call.played.gradients.get(), _expect(call)
+        gradients, expected = call.played.gradients.get(), call.expected
         if gradients.x is not None and expected is not None:
             exact, bound = expected.differentiate(call.batch.dy)
             checks.append(
@@ -181,7 +175,7 @@ def judge_r12(record: LifeRecord) -> Judgement:
     before, after = resetting.before, resetting.after
     wanted = replace(initial_state(stage), gamma=before.gamma, beta=before.beta)
     checks = [
-        _judge_arrays(after, wanted, (*PARAMETERS, *BUFFERS), "after a reset"),
+        judge_arrays(after, wanted, (*PARAMETERS, *BUFFERS), "after a reset"),
         judge_call(resetting.trained, "after a reset"),
         VACUOUS if resetting.evaluated is None else judge_call(resetting.evaluated, "after a reset"),
     ]

@@ -8,9 +8,10 @@ from ..experiment import Experiment
 from ..experiments.history import act_history
 from ..experiments.life_cycle import act_life_cycle
 from ..experiments.memory import act_memory
+from ..experiments.random_history import act_random_history
 from ..experiments.reentrance import act_reentrance, act_switch
-from ..judges import forward, gradients, reentrance, running, state
-from ..literals import small, two_a_rank
+from ..judges import forward, gradients, random_history, reentrance, running, state
+from ..literals import lives, small, two_a_rank
 
 HISTORIES = (
     Experiment(
@@ -113,6 +114,15 @@ HISTORIES = (
         cases=3,
         longest=40,
         literal=two_a_rank("life_cycle"),
+    ),
+    Experiment(
+        "random_history",
+        act_random_history,
+        {"S5": random_history.judge_s5},
+        needs=("running_statistics", "loadable"),
+        cases=4,
+        longest=40,
+        literal=lives("random_history"),
     ),
     Experiment("memory", act_memory, {"R8": running.judge_r8_in_memory}, cases=3, longest=70),
 )

@@ -63,12 +63,18 @@ STATE: tuple[Clause, ...] = (
     Clause(
         id="S5",
         title="random histories agree with the model",
-        statement="After every step of a random sequence of all the acts of this specification, output and state are"
-        " those of a model that follows the formulas.",
-        why="Each clause looks at one act; faults that need three in a row show in a state machine.",
-        source="first principles",
-        bound="the bounds of each step, added up along the history as in R3",
-        needs=BUFFERS,
+        statement="In a random sequence of passes, backwards that wait, writes, switches, new eps and momentum, saves,"
+        " copies, conversions, resets and refused input, output, gradients, state and counter of each step are those"
+        " of a model that follows the formulas from the state before it; outputs that were handed out and layers that"
+        " were replaced stay as they were.",
+        why="Each clause looks at one act; faults that need three in a row show in a state machine. All that a layer"
+        " may remember is its state, so the state before a step is all that the step may depend on.",
+        source="first principles; keras-team/keras#8794, pytorch/pytorch#110361",
+        bound="bit for bit where nothing is computed; e_y, e_rm, e_rv, e_dx, e_dgamma, e_dbeta of each step, their sums"
+        " where passes are added up",
+        status="active",
+        needs=("running_statistics", "loadable"),
+        informative=RARE,
     ),
     Clause(
         id="S6",
