@@ -101,10 +101,11 @@ def two_a_rank(experiment: str) -> tuple[Case, ...]:
 
 _LIVES = (
     """train3 evaluate2 keep4 keep2 answer_both write_parameters evaluate3 copy train5 restore evaluate2 retune train3
-    evaluate4 convert train2 evaluate3 reset train2 refuse train4 evaluate3""",
+    evaluate4 keep3 copy answer_last train2 convert train2 evaluate3 reset train2 refuse train4 evaluate3""",
     """keep3 evaluate2 switch_to_evaluation answer_first train_unrecorded4 again write_buffers keep_evaluation3
-    answer_last train_frozen3 restore_nothing restore_parameters train3 travel evaluate4 average train3 train2
-    switch_to_training evaluate_unrecorded7 restore_older train5 evaluate2""",
+    answer_last train_frozen3 write_parameters train_frozen2 restore_nothing restore_parameters train3 travel evaluate4
+    average train3 train2
+    switch_to_training evaluate_unrecorded7 restore_older train5 copy copy train3 evaluate2""",
 )
 """Every act that is not recomputation, at least once."""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 
 from hypothesis import Phase
 from hypothesis.errors import Flaky
 
-from bnspec.cases.case import Case
+from bnspec.cases.acts import keep_possible
+from bnspec.cases.case import Case, parse_address
 from bnspec.engine.blocks import Block, draw
 from bnspec.engine.judging import Finding, find, judge_case
 from bnspec.engine.subject import Subject
@@ -53,4 +55,23 @@ def shrink(subject: Subject, block: Block, seed: int, first: Finding) -> Finding
             pass
         except Flaky:
             return first
-    return smallest[0]
+    return _shorten(subject, smallest[0])
+
+
+def _shorten(subject: Subject, first: Finding) -> Finding:
+    """The finding with as few acts of its history as fail in the same way, one act after the other left out.
+
+    Hypothesis shrinks what it drew; the histories that were chosen by hand are long.
+    """
+    shortest, place = first, len(parse_address(first.case).acts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        while place:
+            place -= 1
+            case = parse_address(shortest.case)
+            fewer = keep_possible((*case.acts[:place], *case.acts[place + 1 :]), subject.abilities)
+            judgement = judge_case(subject, replace(case, acts=fewer), first.device, (first.clause,))[first.clause]
+            if judgement.failed:
+                shortest = find(first.clause, replace(case, acts=fewer), first.device, judgement)
+                place = min(place, len(fewer))
+    return shortest

@@ -6,6 +6,7 @@ Data and no code; importing it imports neither a framework nor NumPy.
 from __future__ import annotations
 
 from bnspec.mutants.record import Form, Mutant, RightLayer
+from bnspec.mutants.table_histories import HISTORIES
 from bnspec.mutants.table_inputs import INPUTS
 from bnspec.mutants.table_layouts import LAYOUTS
 from bnspec.mutants.table_lifecycle import LIFECYCLE
@@ -23,5 +24,5 @@ __all__ = ["MUTANTS", "RIGHT_LAYERS", "Form", "Mutant", "RightLayer"]
 
 MUTANTS: tuple[Mutant, ...] = (
     *TORCH, *NUMPY, *LIFECYCLE, *REENTRY, *LAYOUTS, *SIZES, *PRECISION, *INPUTS, *OPTIONS, *SEQUENCES,
-    *SURROUNDINGS,
+    *SURROUNDINGS, *HISTORIES,
 )  # fmt: skip

@@ -75,6 +75,7 @@ STATE: tuple[Clause, ...] = (
         status="active",
         needs=("running_statistics", "loadable"),
         informative=RARE,
+        restates=("F1", "R2", "R11", "R12", "E1", "E4", "E8", "G1", "G2", "G8", "S1", "S2", "S3", "S4", "S6", "S8"),
     ),
     Clause(
         id="S6",
