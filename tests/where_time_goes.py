@@ -32,7 +32,10 @@ PARTS = (
         "layers: construction, forward, backward, state",
         ("bnspec/layers/", "conformance/acting.py", "bnspec/engine/subject.py"),
     ),
-    Part("Hypothesis: drawing the cases", ("site-packages/hypothesis/", "bnspec/cases/strategies.py")),
+    Part(
+        "Hypothesis: drawing the cases",
+        ("site-packages/hypothesis/", "bnspec/cases/strategies.py", "bnspec/cases/drawing.py", "bnspec/cases/histories.py"),
+    ),
     Part("making batches and states", ("bnspec/cases/",)),
     Part("bounds", ("bnspec/spec/bounds.py",)),
     Part("exact values (float64 and binary128)", ("bnspec/spec/", "conformance/expected.py")),
