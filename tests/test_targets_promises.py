@@ -29,7 +29,9 @@ TORCH_ABILITIES = frozenset(PROMISED)
 OBJECT_ABILITIES = TORCH_ABILITIES - {
     "saves", "converts", "resets", "recomputation", "untracked", "unscaled", "unshifted", "retunes",
 }  # fmt: skip
-NUMPY_ABILITIES = OBJECT_ABILITIES - {"gradient_subsets", "reentrance", "memory_formats"}
+NUMPY_ABILITIES = OBJECT_ABILITIES - {
+    "gradient_subsets", "reentrance", "memory_formats", "second_order", "forward_mode",
+}  # fmt: skip
 FUNCTION_ABILITIES = OBJECT_ABILITIES - {"initial_state", "cumulative", "copies", "switches", "counter"}
 
 
