@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -80,7 +81,9 @@ class TorchLayer:
     def _carry(self, tensor: Tensor, tangent: Array | None) -> Tensor:
         if tangent is None:
             return tensor
-        return forward_ad.make_dual(tensor, to_tensor(tangent, self._device).reshape(tensor.shape))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of its own formulas, which it loads here
+            return forward_ad.make_dual(tensor, to_tensor(tangent, self._device).reshape(tensor.shape))
 
     def _pass(self, tensor: Tensor, grad: Grad, call: Callable[[Tensor], Any]) -> TorchPass:
         held = weakref.ref(tensor)

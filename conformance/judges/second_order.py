@@ -17,11 +17,15 @@ SHARP = 0.1
 
 
 def judge_g10(record: DerivativeRecord) -> Judgement:
-    """Each answer to a question for a second derivative is right; an error is none."""
+    """Each answer to a question for a second derivative is right; an error is none.
+
+    What is refused alone is not judged as a part: of a loss that is nonlinear in y the rest would come out without it.
+    """
     checks, expected = [], dict[tuple[int, bool], dict[str, Bounded]]()
+    refused = {question.by for question in record.questions if _is_refused(question)}
     for question in record.questions:
-        error, key = question.answer.error, (id(question.along), question.curved)
-        if error is not None and error.stage == "backward":
+        key = id(question.along), question.curved
+        if _is_refused(question) or (question.curved and question.by in refused):
             checks.append(REFUSED)
             continue
         if key not in expected:
@@ -56,6 +60,11 @@ def _judge(record: DerivativeRecord, quantity: str, got: Array | None, wanted: B
     largest = np.abs(a.float64(wanted.exact)).reshape(rows).max(axis=1)
     telling = wanted.bound.reshape(rows).max(axis=1) <= SHARP * largest
     return compare(quantity, flat, wanted.exact, wanted.bound, a, informative=telling & (largest > 0))
+
+
+def _is_refused(question: Question) -> bool:
+    error = question.answer.error
+    return error is not None and error.stage == "backward"
 
 
 def _name(question: Question) -> str:

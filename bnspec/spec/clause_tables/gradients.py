@@ -130,8 +130,9 @@ GRADIENTS: tuple[Clause, ...] = (
         " xh)/K, w = g - mean(g) - xh h, s = u - mean(u) - xh q. In training dL2/dx = a r w - gamma r^2 (q w +"
         " h s + xh sum(u w)/K) and dL2/dgamma = r sum(u w); in evaluation a t g and t sum(u g), t = 1/sqrt(rv"
         " + eps); dL2/dbeta = 0; dL2/dg is y' of G13 for x' = u, gamma' = a, beta' = b. The same, by the chain"
-        " rule, for a loss that is nonlinear in y. Whoever is asked for one of these gives it or an error,"
-        " never another number. Third order is not asked for.",
+        " rule, for a loss that is nonlinear in y. Whoever is asked for one of these alone gives it or an"
+        " error, never another number; what a layer refuses for a loss that is linear in y is not asked for"
+        " one that is not. Third order is not asked for.",
         why="The Hessian of <g, y> is symmetric, so that dL2/dx and dL2/dgamma are the derivatives of dx and"
         " d_gamma along (u, a): xh' = r s, r' = -r^2 q, d_gamma' = r sum(u w). A backward that can be"
         " differentiated once only must say so: a silent zero is a wrong number, and so is what treats kept"
