@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
-from torch.autograd import forward_ad
 
 from bnspec.mutants.record import Mutant, RightLayer
 from bnspec.mutants.table import RIGHT_LAYERS
@@ -16,6 +15,7 @@ from bnspec.mutants.table_second_order import SECOND_ORDER
 from tests.mutant_stage import Own, Trace, by_id, collect, deviations, drawn, load_target, parameters
 
 SHAPES = ((5, 3), (4, 3, 2), (2, 3, 2, 3), (2, 3, 2, 1, 2))
+forward_ad = cast(Any, torch.autograd.forward_ad)  # which torch leaves untyped
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, by torch's forward mode
 RIGHT = [layer for layer in RIGHT_LAYERS if "torch_second_order" in layer.target]
 
@@ -42,7 +42,7 @@ def scenes(target: Any) -> Iterator[tuple[str, Any]]:
             loss = (bn(leaves[0]) * upstream).sum()
             try:
                 first = torch.autograd.grad(loss, leaves, create_graph=True)
-                moved = sum((g * d).sum() for g, d in zip(first, (u, a, b), strict=True))
+                moved = torch.stack([(g * d).sum() for g, d in zip(first, (u, a, b), strict=True)]).sum()
                 found = torch.autograd.grad(moved, [*leaves[:2], upstream])
             except RuntimeError:
                 found = ()

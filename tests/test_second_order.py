@@ -35,6 +35,7 @@ from bnspec.spec.second_order import Directions, differentiate_twice
 from tests.bounds.second_order import find_ratios
 
 CASE = Case("second_order", "float64", (4, 3, 2), 0.1, 0.3, seed=1)
+FORWARD: Any = torch.autograd.forward_ad
 MODES = pytest.mark.parametrize("training", [True, False])
 
 
@@ -95,7 +96,7 @@ class TangentDropped(BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         y = super().forward(x)
-        plain = torch.autograd.forward_ad.unpack_dual(y).primal
+        plain: Tensor = FORWARD.unpack_dual(y).primal
         return plain if self.training else y
 
 
@@ -201,11 +202,13 @@ def test_tangents_leave_nothing_in_the_layer() -> None:
     layer.load(record.start)
     layer.push_forward(record.batch.x, record.pushes[0].along, training=True)  # type: ignore[attr-defined]  # an ability
     state = layer.state()
+    assert state.gamma is not None
+    assert record.start.gamma is not None
     assert np.array_equal(state.gamma, record.start.gamma)
-    with torch.autograd.forward_ad.dual_level():
+    with FORWARD.dual_level():
         for name in ("weight", "bias", "running_mean", "running_var"):
             tensor = getattr(layer._holder, name)  # type: ignore[attr-defined]  # that of a torch layer
-            assert torch.autograd.forward_ad.unpack_dual(tensor).tangent is None
+            assert FORWARD.unpack_dual(tensor).tangent is None
 
 
 def test_forward_mode_is_judged_from_the_standard_profile_on() -> None:

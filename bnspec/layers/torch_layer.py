@@ -75,7 +75,7 @@ class TorchLayer:
                         parameter.copy_(self._carry(parameter.detach().clone(), tangent))  # it stays the layer's own
             with calling("forward"):
                 y = check_tensor("forward", "returned", self._call(tensor, training))
-                value, moved = forward_ad.unpack_dual(y)
+                value, moved = forward_ad.unpack_dual(y)  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 return to_array(value), None if moved is None else to_array(moved)
 
     def _carry(self, tensor: Tensor, tangent: Array | None) -> Tensor:
@@ -83,7 +83,9 @@ class TorchLayer:
             return tensor
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of its own formulas, which it loads here
-            return forward_ad.make_dual(tensor, to_tensor(tangent, self._device).reshape(tensor.shape))
+            laid = to_tensor(tangent, self._device).reshape(tensor.shape)
+            dual: Tensor = forward_ad.make_dual(tensor, laid)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            return dual
 
     def _pass(self, tensor: Tensor, grad: Grad, call: Callable[[Tensor], Any]) -> TorchPass:
         held = weakref.ref(tensor)

@@ -100,15 +100,17 @@ def differentiate_twice(
         )
         moved = torch.zeros((), dtype=y.dtype, device=y.device)
         for name, gradient in zip(inputs, first, strict=True):
-            direction = getattr(along, name)
+            direction: Array | None = getattr(along, name)
             if direction is not None:
                 moved = moved + (gradient * to_tensor(direction, str(y.device)).reshape(gradient.shape)).sum()
 
     def ask(by: By, may_lack: bool) -> Array | None:
         with calling("backward"):
             asked = upstream if by == "dy" else inputs[by]
-            found = torch.autograd.grad([moved], [asked], retain_graph=True, allow_unused=may_lack)[0]
-            return None if found is None else to_array(found)
+            found: Sequence[Tensor | None] = torch.autograd.grad(
+                [moved], [asked], retain_graph=True, allow_unused=may_lack
+            )
+            return None if found[0] is None else to_array(found[0])
 
     return ask
 

@@ -61,8 +61,8 @@ class Backward(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *along: Tensor) -> tuple[Tensor | None, ...]:
-        dy, *saved = ctx.saved_tensors
-        return *ctx.layer.second(dy, along, know(*saved, ctx.coupled)), None, None, None, None
+        dy, x, weight, mean, rstd = ctx.saved_tensors
+        return *ctx.layer.second(dy, along, know(x, weight, mean, rstd, ctx.coupled)), None, None, None, None
 
 
 class Pushed(torch.autograd.Function):

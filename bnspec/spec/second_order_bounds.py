@@ -75,7 +75,7 @@ def bound_second(
 
 def products_in(g: Projection) -> int:
     """Roundings of a sum of m products of three factors, one of them centred."""
-    return g.values.shape[1] + 12
+    return int(g.values.shape[1]) + 12
 
 
 def _bound_training(
