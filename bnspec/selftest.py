@@ -6,6 +6,7 @@ A run prints the kill matrix, wrong layer by clause, then who survived, who was 
 from __future__ import annotations
 
 import functools
+import math
 import multiprocessing
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from difflib import get_close_matches
 
 from bnspec.api import certify
 from bnspec.certificate.model import TargetReport
+from bnspec.engine.profiles import PROFILES
 from bnspec.layers.target import load_target
 from bnspec.mutants.diagnoses import SAID
 from bnspec.mutants.record import Mutant, RightLayer
@@ -59,7 +61,12 @@ class Trial:
 
 
 def try_layer(layer: Layer, profile: str, seed: int, fail_fast: bool = False) -> Trial:
-    """Judge a layer of the museum. SHOULD clauses decide where a wrong layer breaks nothing else."""
+    """Judge a layer of the museum, a wrong one at the length that it takes.
+
+    SHOULD clauses decide where a wrong layer breaks nothing else.
+    """
+    if isinstance(layer, Mutant):
+        profile = max(profile, layer.profile, key=lambda name: PROFILES[name].blocks if name in PROFILES else math.inf)
     certificate = certify(
         load_target(layer.target).obj,
         dialect=layer.dialect,

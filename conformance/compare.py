@@ -21,7 +21,8 @@ class Judgement:
     `ratio` is the largest error in units of its bound (above 1: a failure; infinite where no bound can express it), or
     None where nothing was compared. `informative` is False where the exact answer is degenerate or the bound so wide
     that a wrong layer could hide. The texts say what was compared, got and wanted, and where. `crashed` where the
-    subject raised or handed back no array, or ended its process; `timed_out` where it did not return.
+    subject raised or handed back no array, or ended its process; `timed_out` where it did not return; `refused` where
+    it raised in the place of each answer and was allowed to.
     """
 
     ratio: float | None
@@ -32,6 +33,7 @@ class Judgement:
     where: str = ""
     crashed: bool = False
     timed_out: bool = False
+    refused: bool = False
 
     @property
     def failed(self) -> bool:
@@ -39,6 +41,7 @@ class Judgement:
 
 
 VACUOUS = Judgement(None, informative=False)
+REFUSED = Judgement(None, informative=False, refused=True)
 
 
 def compare(
@@ -104,10 +107,10 @@ def _presence(a: Array | None) -> str:
 
 
 def worst_of(*judgements: Judgement) -> Judgement:
-    """The judgement with the largest ratio; vacuous ones do not count, informative if any of them is."""
+    """The judgement with the largest ratio; vacuous ones and refusals do not count, informative if any of them is."""
     told = [j for j in judgements if j.ratio is not None]
     if not told:
-        return VACUOUS
+        return REFUSED if any(j.refused for j in judgements) else VACUOUS
     worst = max(told, key=lambda j: j.ratio if j.ratio is not None else -1.0)
     if worst.informative or not any(j.informative for j in told):
         return worst

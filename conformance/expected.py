@@ -73,8 +73,12 @@ class ExpectedPass:
 
     def differentiate(self, dy: Array) -> tuple[Cotangents, GradientError]:
         """Exact gradients for an upstream gradient (native shape), with their bounds."""
-        a, g = self.terms.arithmetic, channel_major(dy)
-        exact_dy, dy64 = a.array(g), g.astype(np.float64)
+        return self.differentiate_flat(self.terms.arithmetic.array(channel_major(dy)))
+
+    def differentiate_flat(self, exact_dy: Number) -> tuple[Cotangents, GradientError]:
+        """The same for an exact upstream gradient (C, m)."""
+        a = self.terms.arithmetic
+        dy64 = a.float64(exact_dy)
         with np.errstate(all="ignore"):
             if self.k is None:
                 exact = differentiate_evaluation(exact_dy, self.forward, self.gamma)

@@ -132,6 +132,16 @@ def small(experiment: str, **decisions: Any) -> tuple[Case, ...]:
     return tuple(Case(experiment, "float32", shape, 0.1, 0.3, **decisions) for shape in shapes)
 
 
+def for_derivatives(experiment: str) -> tuple[Case, ...]:
+    """In both modes at every rank: a few values; two of them, which leave nothing to the derivatives but eps; and
+    images with the channel innermost."""
+    shapes = ((5, 3), (2, 3), (3, 2, 4), (2, 3, 2, 3), (2, 3, 2, 1, 3))
+    plain = [Case(experiment, "float32", shape, 0.1, 0.3, training=t) for shape in shapes for t in (True, False)]
+    last = [Case(experiment, "float32", shape, 0.01, 0.3, layout="channels_last", upstream_layout="channels_last")
+            for shape in ((3, 3, 2, 3), (2, 3, 2, 1, 3))]  # fmt: skip
+    return (*plain, *last)
+
+
 def round_sizes(experiment: str) -> tuple[Case, ...]:
     """Lengths that fast paths take: images of powers of two in batches, many examples, many planes, wide rows."""
     plain = ((2, 3, 32, 32), (3, 2, 16, 16), (70, 2, 8, 8), (3, 256), (3, 2304), (3, 2, 300), (67, 2, 64),

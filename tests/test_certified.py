@@ -124,7 +124,7 @@ def test_torch_under_another_dialect_is_told_which_it_follows() -> None:
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.id)
-def test_wrong_ones_are_refused_at_smoke(mutant: Mutant) -> None:
+def test_wrong_ones_are_refused_at_their_profile(mutant: Mutant) -> None:
     """By the clauses that it names, in one dtype; where these are not reached so soon, by whichever of all."""
     target = load_target(mutant.target).obj
     strict = all(CLAUSES[clause].level == "SHOULD" for clause in mutant.clauses)
@@ -133,7 +133,7 @@ def test_wrong_ones_are_refused_at_smoke(mutant: Mutant) -> None:
         certificate = bnspec.certify(
             target,
             dialect=mutant.dialect,
-            profile="smoke",
+            profile=mutant.profile,
             fail_fast=True,
             strict=strict,
             clauses=clauses,

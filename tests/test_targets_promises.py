@@ -29,7 +29,9 @@ TORCH_ABILITIES = frozenset(PROMISED)
 OBJECT_ABILITIES = TORCH_ABILITIES - {
     "saves", "converts", "resets", "recomputation", "untracked", "unscaled", "unshifted", "retunes",
 }  # fmt: skip
-NUMPY_ABILITIES = OBJECT_ABILITIES - {"gradient_subsets", "reentrance", "memory_formats"}
+NUMPY_ABILITIES = OBJECT_ABILITIES - {
+    "gradient_subsets", "reentrance", "memory_formats", "second_order", "forward_mode",
+}  # fmt: skip
 FUNCTION_ABILITIES = OBJECT_ABILITIES - {"initial_state", "cumulative", "copies", "switches", "counter"}
 
 
@@ -149,6 +151,7 @@ def test_what_is_left_out_need_not_exist(without: str, gone: set[str]) -> None:
 def test_what_stands_on_running_statistics_goes_with_them() -> None:
     left = resolve(nn.BatchNorm1d, without=frozenset({"running_statistics"})).promises.abilities
     kept = {"reentrance", "recomputation", "saves", "copies", "converts", "memory_formats", "unscaled", "unshifted"}
+    kept |= {"second_order", "forward_mode"}
     assert left == {"gradients", "gradient_subsets", "affine", "gamma", "beta"} | kept
 
 

@@ -34,7 +34,12 @@ PARTS = (
     ),
     Part(
         "Hypothesis: drawing the cases",
-        ("site-packages/hypothesis/", "bnspec/cases/strategies.py", "bnspec/cases/drawing.py", "bnspec/cases/histories.py"),
+        (
+            "site-packages/hypothesis/",
+            "bnspec/cases/strategies.py",
+            "bnspec/cases/drawing.py",
+            "bnspec/cases/histories.py",
+        ),
     ),
     Part("making batches and states", ("bnspec/cases/",)),
     Part("bounds", ("bnspec/spec/bounds.py",)),

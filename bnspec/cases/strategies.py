@@ -83,7 +83,7 @@ SEVERAL = ("history", "cumulative")
 """The experiments of several training batches."""
 ANY_PARAMETERS = ("training", "evaluation", "gradients")
 """The experiments that are told something by parameters and buffers of every kind."""
-BOTH_MODES = ("gradients", "jacobian", "switch")
+BOTH_MODES = ("gradients", "jacobian", "switch", "second_order", "forward_mode")
 """The experiments that differentiate training and evaluation alike."""
 LIVES = ("random_history",)
 """The experiments that put a layer through acts."""

@@ -18,6 +18,7 @@ def merge_tallies(tallies: Iterable[Tally]) -> Tally:
     for tally in tallies:
         total.executed += tally.executed
         total.informative += tally.informative
+        total.refused += tally.refused
         total.failures += tally.failures
         total.finding = total.finding or tally.finding
         if tally.worst is not None and (total.worst is None or tally.worst > total.worst):
@@ -36,13 +37,18 @@ def first_findings(results: Sequence[BlockResult]) -> dict[str, tuple[Block, Fin
 
 
 def decide_cell(clause: Clause, tally: Tally, dtype: str, device: str, profile: Profile, complete: bool) -> Cell:
-    """A cell passes where nothing failed and enough of its cases were informative."""
+    """A cell passes where nothing failed and enough of its cases were informative.
+
+    What the subject refuses is not asked for again; where it refused in every case, the cell is skipped.
+    """
     outcome: Outcome
     if tally.finding is not None:
         outcome = "timed-out" if tally.finding.timed_out else "crashed" if tally.finding.crashed else "fail"
     elif not tally.executed:
         outcome = "not-run"
-    elif tally.informative < clause.asks_for(profile.column, dtype) or not complete:
+    elif complete and tally.refused == tally.executed:
+        outcome = "skip"
+    elif tally.informative + tally.refused < clause.asks_for(profile.column, dtype) or not complete:
         outcome = "vacuous"
     else:
         outcome = "pass"
@@ -63,6 +69,8 @@ def report_clause(clause: Clause, cells: Sequence[Cell], absent: Sequence[Cell])
     why = None
     if outcome == "vacuous" and few is not None:
         why = f"only {few.informative} informative cases of {few.executed} in {few.dtype} on {few.device}"
+    if outcome == "skip":
+        why = "the target does not offer it: it raises where it is asked"
     return ClauseReport(
         clause.id, clause.level, clause.status, outcome, executed, informative, worst, None, why, case,
         cells=(*cells, *absent),

@@ -42,7 +42,8 @@ class Block:
 
 @dataclass
 class Tally:
-    """What a block has to say on one clause. `worst` is the largest ratio, None where nothing was compared."""
+    """What a block has to say on one clause. `worst` is the largest ratio, None where nothing was compared; `refused`
+    counts the cases in which the subject raised in the place of each answer, and was allowed to."""
 
     executed: int = 0
     informative: int = 0
@@ -50,6 +51,7 @@ class Tally:
     worst_case: str | None = None
     failures: int = 0
     finding: Finding | None = None
+    refused: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def seed_of(block: Block, seed: int) -> int:
 def literal_cases(subject: Subject, block: Block) -> list[Case]:
     """The cases chosen by hand or enumerated, in the block's dtype and the scope of the subject.
 
-    Block 0 has them, and block 1 those that would take long there.
+    The first block has them, and block 1 those that would take long there.
     """
     if block.index > 1:
         return []
@@ -85,7 +87,7 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
         width = case.channels if scope.channels is None else min(case.channels, MOST_CHANNELS)
         size = width * case.count
         waits = size > HEAVY.get(block.dtype, HEAVY_ELSEWHERE) and case.fill != "late"
-        if block.index != int(waits):
+        if block.index != max(int(waits), experiment.first):
             continue
         if len(case.shape) not in scope.ranks or not (case.training or scope.evaluation):
             continue
@@ -126,6 +128,7 @@ def run_block(
             tally = result.tallies[clause]
             tally.executed += 1
             tally.informative += judgement.informative
+            tally.refused += judgement.refused
             if judgement.ratio is None:
                 continue
             if tally.worst is None or judgement.ratio > tally.worst:

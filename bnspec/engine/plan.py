@@ -71,6 +71,11 @@ def is_judged(clause: str, dtype: str) -> bool:
     return fed and CLAUSES[clause].speaks_of(dtype)
 
 
+def is_reached(clause: str, profile: Profile) -> bool:
+    """Does the profile run long enough for some experiment that feeds the clause?"""
+    return any(clause in e.judges and e.first < profile.blocks for e in experiments().values())
+
+
 def refuse_unknown(what: str, given: str, known: Collection[str]) -> UsageError:
     """The error for a name that is not in a table."""
     close = get_close_matches(given, list(known), n=3)
@@ -109,17 +114,21 @@ def make_plan(subject: Subject, request: Request) -> Plan:
         )
     devices, absent = _choose_devices(subject, request)
     selected = request.clauses or [c for c, clause in CLAUSES.items() if clause.status != "planned"]
-    dtypes = request.dtypes or promised
+    dtypes, profile = request.dtypes or promised, PROFILES[request.profile]
     clauses = frozenset(
         c
         for c in selected
-        if subject.offers(*CLAUSES[c].needs) and _is_fed(subject, c) and any(is_judged(c, dtype) for dtype in dtypes)
+        if subject.offers(*CLAUSES[c].needs)
+        and _is_fed(subject, c)
+        and is_reached(c, profile)
+        and any(is_judged(c, dtype) for dtype in dtypes)
     )
     if request.clauses and not clauses:
         first = CLAUSES[request.clauses[0]]
-        missing = ", ".join(a for a in first.needs if not subject.offers(a)) or "another dtype"
+        lacks = "another dtype" if is_reached(first.id, profile) else "a longer profile"
+        missing = ", ".join(a for a in first.needs if not subject.offers(a)) or lacks
         raise UsageError(f"the target has not what clause {first.id} needs: {missing}")
-    return Plan(PROFILES[request.profile], request.seed, dtypes, devices, absent, clauses)
+    return Plan(profile, request.seed, dtypes, devices, absent, clauses)
 
 
 def _is_fed(subject: Subject, clause: str) -> bool:

@@ -21,7 +21,8 @@ from bnspec.engine.blocks import Block, BlockResult, run_block
 from bnspec.engine.contrast import is_worth_telling, tell_conditions
 from bnspec.engine.explain import Explanation, explain
 from bnspec.engine.judging import Finding, experiments
-from bnspec.engine.plan import Plan, Request, is_judged, make_plan
+from bnspec.engine.plan import Plan, Request, is_judged, is_reached, make_plan
+from bnspec.engine.profiles import PROFILES
 from bnspec.engine.shrinking import shrink
 from bnspec.engine.subject import Subject
 from bnspec.spec.clauses import CLAUSES, SPEC_VERSION
@@ -154,6 +155,8 @@ def say_why_unjudged(clause: str, subject: Subject, request: Request, dtypes: tu
         return "skip", "not asked for"
     if not any(is_judged(clause, dtype) for dtype in dtypes):
         return "skip", f"not judged in {', '.join(dtypes)}"
+    if not is_reached(clause, PROFILES[request.profile]):
+        return "skip", f"not judged in profile {request.profile}"
     missing = [ability for ability in CLAUSES[clause].needs if not subject.offers(ability)]
     left_out = [ability for ability in missing if ability in request.without]
     if left_out:

@@ -146,6 +146,8 @@ def leave_out(promises: Promises, without: frozenset[str]) -> Promises:
         ranks = tuple(rank for rank in ranks or (2,) if rank == 2)
         if not ranks:
             raise TargetError(f"nothing is left without positions: rank 2 is not among the ranks {promises.ranks}")
+    if "gradients" in without:
+        without |= {"second_order", "forward_mode"}
     if "affine" in without:
         without |= {"gamma", "beta", "unscaled", "unshifted"}
     if {"gamma", "beta"} & without:

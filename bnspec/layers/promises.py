@@ -16,6 +16,8 @@ PROMISED: dict[str, str] = {
     "initial_state": "buffers of the layer's own, with initial values",
     "gradient_subsets": "a choice of which of x, gamma and beta need a gradient",
     "reentrance": "several forwards before the first of their backwards",
+    "second_order": "gradients that can be differentiated again, or an error",
+    "forward_mode": "tangents that are carried forward to y, or an error",
     "recomputation": "a forward that runs again in its backward, as activation checkpointing has it",
     "counter": "a count of the training batches",
     "switches": "a mode that is switched apart from the calls",

@@ -164,6 +164,29 @@ class Reenters(Protocol):
         """Another pass of the native input of an earlier one, the same object, overwritten with `x` where given."""
 
 
+By = Literal["x", "gamma", "beta", "dy"]
+
+
+class DifferentiatesTwice(Protocol):
+    """`second_order`: gradients that can be differentiated again, or say that they cannot."""
+
+    def differentiate_twice(
+        self, passed: Pass, dy: Array, along: Gradients, *, curved: bool = False
+    ) -> Callable[[By, bool], Array | None]:
+        """Asks for the gradient of <along.x, dx> + <along.gamma, dgamma> + <along.beta, dbeta> by one thing.
+
+        Each question is asked alone. Only where its second argument is true may the answer be None, for what is
+        nowhere used; else that is an error. `curved` adds |y - y0|^2/2 to the loss, y0 being y as it came out.
+        """
+
+
+class PushesForward(Protocol):
+    """`forward_mode`: tangents that are carried from x, gamma and beta to y, or an error."""
+
+    def push_forward(self, x: Array, along: Gradients, *, training: bool) -> tuple[Array, Array | None]:
+        """y and its tangent; None where it came without any."""
+
+
 class Recomputes(Protocol):
     """`recomputation`: a training pass that keeps nothing."""
 

@@ -73,7 +73,8 @@ def resolve_function(
         dtypes=declared.dtypes or ("float32", "float64"),
         devices=declared.devices or ("cpu", "cuda"),
         abilities=frozenset(
-            {"gradients", "gradient_subsets", "memory_formats", "reentrance", "running_statistics", "evaluation"}
+            {"gradients", "gradient_subsets", "memory_formats", "reentrance", "second_order", "forward_mode"}
+            | {"running_statistics", "evaluation"}
             | affine
         ),
         eps=eps,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from bnspec.layers.adapter import Names, owns, put, set_mode
-from bnspec.layers.protocol import NONE, Array, Description, Grad, Gradients, Stage, State, SubjectError, calling
+from bnspec.layers.protocol import NONE, Array, By, Description, Grad, Gradients, State, calling
+from bnspec.layers.torch_passes import Loss, TorchPass, check_tensor, differentiate, differentiate_twice
 from bnspec.layers.torch_tensors import describe_tensor, to_array, to_tensor
 
 Call = Callable[[Tensor, bool], Any]
@@ -37,7 +40,7 @@ class TorchLayer:
             if passed.wanted[0] is not None:
                 passed.wanted[0].retain_grad()
         with calling("backward"):
-            _Loss.apply(y, upstream).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            Loss.apply(y, upstream).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             found = [None if each is None or each.grad is None else to_array(each.grad) for each in passed.wanted]
         for tensor, _ in parameters:
             tensor.grad = None
@@ -56,6 +59,34 @@ class TorchLayer:
         first = differentiate([passed], [dy], keep=True)[0]
         return first, lambda: passed.backward(dy)
 
+    def differentiate_twice(
+        self, passed: TorchPass, dy: Array, along: Gradients, *, curved: bool = False
+    ) -> Callable[[By, bool], Array | None]:
+        return differentiate_twice(passed, dy, along, curved=curved)
+
+    def push_forward(self, x: Array, along: Gradients, *, training: bool) -> tuple[Array, Array | None]:
+        with forward_ad.dual_level():
+            with calling("state"), torch.no_grad():
+                tensor = self._carry(to_tensor(x, self._device), along.x)
+                for name, tangent in ((self._names.gamma, along.gamma), (self._names.beta, along.beta)):
+                    self._ask(name, False)
+                    parameter = self._read(name)
+                    if parameter is not None and tangent is not None:
+                        parameter.copy_(self._carry(parameter.detach().clone(), tangent))  # it stays the layer's own
+            with calling("forward"):
+                y = check_tensor("forward", "returned", self._call(tensor, training))
+                value, moved = forward_ad.unpack_dual(y)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                return to_array(value), None if moved is None else to_array(moved)
+
+    def _carry(self, tensor: Tensor, tangent: Array | None) -> Tensor:
+        if tangent is None:
+            return tensor
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of its own formulas, which it loads here
+            laid = to_tensor(tangent, self._device).reshape(tensor.shape)
+            dual: Tensor = forward_ad.make_dual(tensor, laid)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            return dual
+
     def _pass(self, tensor: Tensor, grad: Grad, call: Callable[[Tensor], Any]) -> TorchPass:
         held = weakref.ref(tensor)
         with calling("state"):
@@ -68,7 +99,7 @@ class TorchLayer:
             )
         with calling("forward"), torch.set_grad_enabled(grad.recording):
             y = call(tensor)
-        return TorchPass(tensor, _check_tensor("forward", "returned", y), wanted, self._device, held)
+        return TorchPass(tensor, check_tensor("forward", "returned", y), wanted, self._device, held)
 
     def state(self) -> State:
         names = self._names
@@ -121,7 +152,7 @@ class TorchLayer:
 
     def _read(self, name: str) -> Tensor | None:
         value = getattr(self._holder, name, None)
-        return None if value is None else _check_tensor("state", f"has as {name}", value)
+        return None if value is None else check_tensor("state", f"has as {name}", value)
 
     def _write(self, name: str, value: Tensor) -> None:
         """In the shape that the holder has, (1, C) or (1, C, 1, 1) say.
@@ -144,96 +175,6 @@ class TorchLayer:
             current.fill_(batches)
         elif current is not None:
             setattr(self._holder, self._names.batches, batches)
-
-
-class TorchPass:
-    """One forward. `wanted` has those of x, gamma and beta, as they were then, that need a gradient.
-
-    `held` gives the leaf that x was made of, as long as a graph or anything else keeps it.
-    """
-
-    def __init__(
-        self, x: Tensor, y: Tensor, wanted: tuple[Tensor | None, ...], device: str, held: Callable[[], object]
-    ) -> None:
-        self._native = {"x": x, "y": y}
-        self.wanted, self._device, self._held = wanted, device, held
-        with calling("forward"):
-            # At once, because a later call may overwrite what it handed out (E8).
-            self._y = to_array(y)
-
-    @property
-    def x(self) -> Tensor:
-        """The native input."""
-        return self._native["x"]
-
-    @property
-    def y(self) -> Array:
-        return self._y
-
-    def backward(self, dy: Array) -> Gradients:
-        return differentiate([self], [dy])[0]
-
-    def receive(self, dy: Array) -> tuple[Tensor, Tensor]:
-        """y and an upstream gradient, as they go into a backward."""
-        self._native["dy"] = to_tensor(dy, self._device)
-        return self._native["y"], self._native["dy"]
-
-    def keep_dx(self, dx: Tensor | None) -> None:
-        """The native gradient, whose strides may be asked for."""
-        if dx is not None:
-            self._native["dx"] = dx
-
-    def read(self, what: Literal["x", "y", "dy"]) -> Array:
-        with calling("state"):
-            return to_array(self._native[what])
-
-    def watch(self) -> Callable[[], object]:
-        return self._held
-
-    def describe(self, what: Literal["y", "dx"] = "y") -> Description:
-        return describe_tensor(self._native[what])
-
-
-def differentiate(passes: Sequence[TorchPass], dys: Sequence[Array], *, keep: bool = False) -> list[Gradients]:
-    """The gradients of a sum of passes that share their parameters: x of each, gamma and beta of all in each.
-
-    `keep` leaves the graph for another backward.
-    """
-    ys, upstream = zip(*(each.receive(dy) for each, dy in zip(passes, dys, strict=True)), strict=True)
-    inputs = {id(tensor): tensor for each in passes for tensor in each.wanted if tensor is not None}
-    if not inputs:
-        return [Gradients(None, None, None) for _ in passes]
-    for tensor in inputs.values():
-        if not tensor.requires_grad:  # frozen since, by another pass; the next one says itself what it needs
-            tensor.requires_grad_()
-    with calling("backward"):
-        found: Sequence[Tensor | None] = torch.autograd.grad(
-            [_Loss.apply(*ys, *upstream)],  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            list(inputs.values()),
-            retain_graph=keep,
-            allow_unused=True,
-        )
-        gradients = dict(zip(inputs, found, strict=True))
-        for each in passes:
-            each.keep_dx(gradients.get(id(each.wanted[0])))
-        arrays = {key: to_array(g) for key, g in gradients.items() if g is not None}
-        return [Gradients(*(arrays.get(id(tensor)) for tensor in each.wanted)) for each in passes]
-
-
-class _Loss(torch.autograd.Function):
-    """A number whose gradient by each y is its upstream gradient, as a loss is.
-
-    `grad_outputs` would import torch's symbolic shapes to compare sizes, a third of a second for nothing.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, *ys_and_dys: Tensor) -> Tensor:
-        ctx.dys = ys_and_dys[len(ys_and_dys) // 2 :]
-        return ys_and_dys[0].new_zeros(())
-
-    @staticmethod
-    def backward(ctx: Any, *_one: Tensor) -> tuple[Tensor | None, ...]:
-        return (*ctx.dys, *(None for _ in ctx.dys))
 
 
 class ObjectCall:
@@ -264,9 +205,3 @@ def _shape_like(tensor: Tensor, current: Tensor) -> Tensor:
     places = [axis for axis, n in enumerate(current.shape) if n != 1] or [0]
     axes = tuple(slice(None) if axis == places[0] else None for axis in range(current.dim()))
     return tensor[axes] if current.dim() > 1 and len(places) == 1 else tensor
-
-
-def _check_tensor(stage: Stage, verb: str, value: Any) -> Tensor:
-    if not isinstance(value, Tensor):
-        raise SubjectError(stage, f"{verb} a {type(value).__name__}, wanted a torch.Tensor")
-    return value

@@ -13,10 +13,15 @@ from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from bnspec.layers.adapter import Names, has_method, write_down
 from bnspec.layers.protocol import Array, Grad, calling
-from bnspec.layers.torch_layer import ObjectCall, TorchLayer, TorchPass
+from bnspec.layers.torch_layer import ObjectCall, TorchLayer
+from bnspec.layers.torch_passes import TorchPass
 from bnspec.layers.torch_tensors import to_tensor
 
-OBJECT_ABILITIES = frozenset({"gradients", "gradient_subsets", "memory_formats", "reentrance", "copies"})
+OBJECT_ABILITIES = frozenset(
+    {
+        "gradients", "gradient_subsets", "memory_formats", "reentrance", "second_order", "forward_mode", "copies",
+    }
+)  # fmt: skip
 """What any object whose parameters are tensors offers by autograd and by Python's own copies."""
 
 

@@ -19,7 +19,8 @@ class Mutant:
     `source` is a public thread (owner/repository#number) or says how the mistake comes about; `target` is
     `module:attribute`; `clauses` are those that must refuse it, whatever others do, planned ones included; `ranks` are
     those at which it is wrong, and `dtypes` those in which it shows (LOW: the mistake is one of low precision; DOUBLE:
-    float32 is as it should be). Where all its clauses are of level SHOULD, only a strict verdict refuses it.
+    float32 is as it should be). `profile` is the shortest that refuses it. Where all its clauses are of level SHOULD,
+    only a strict verdict does.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Mutant:
     dialect: str = "torch"
     ranks: tuple[int, ...] = (2, 3, 4, 5)
     dtypes: tuple[str, ...] = HIGH
+    profile: Literal["smoke", "standard"] = "smoke"
 
 
 @dataclass(frozen=True)

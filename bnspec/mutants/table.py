@@ -15,6 +15,7 @@ from bnspec.mutants.table_options import OPTIONS
 from bnspec.mutants.table_precision import PRECISION
 from bnspec.mutants.table_reentry import REENTRY
 from bnspec.mutants.table_right import RIGHT_LAYERS
+from bnspec.mutants.table_second_order import SECOND_ORDER
 from bnspec.mutants.table_sequences import SEQUENCES
 from bnspec.mutants.table_sizes import SIZES
 from bnspec.mutants.table_surroundings import SURROUNDINGS
@@ -24,5 +25,5 @@ __all__ = ["MUTANTS", "RIGHT_LAYERS", "Form", "Mutant", "RightLayer"]
 
 MUTANTS: tuple[Mutant, ...] = (
     *TORCH, *NUMPY, *LIFECYCLE, *REENTRY, *LAYOUTS, *SIZES, *PRECISION, *INPUTS, *OPTIONS, *SEQUENCES,
-    *SURROUNDINGS, *HISTORIES,
+    *SURROUNDINGS, *HISTORIES, *SECOND_ORDER,
 )  # fmt: skip

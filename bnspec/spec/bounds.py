@@ -184,6 +184,18 @@ def _from_statistics(v: Magnitudes, e: StatisticsError) -> Floats:
     return np.asarray(np.abs(v.deviation) * e.rstd[:, None] + (e.mean * e.rstd_max)[:, None])
 
 
+def error_of_xhat(v: Magnitudes, e: StatisticsError, r: Rounding) -> Floats:
+    """Error of xhat as a backward may recompute it, elementwise."""
+    rounded = accumulate(8, r.backward.unit_roundoff) * e.rstd_max[:, None]
+    return np.asarray(_from_statistics(v, e) + rounded * _folded(v, e))
+
+
+def is_clamped(v: Magnitudes, e: StatisticsError) -> NDArray[np.bool_]:
+    """Channels whose variance is within its error: it may come out below zero and be clamped there, so that a recorded
+    graph has no path through it."""
+    return np.asarray(e.biased_var >= (v.deviation**2).mean(axis=1))
+
+
 def bound_output(v: Magnitudes, y: Floats, e: StatisticsError, r: Rounding) -> Floats:
     """Allowed error of y, elementwise."""
     gamma, beta, top = np.abs(v.gamma)[:, None], np.abs(v.beta)[:, None], e.rstd_max[:, None]
@@ -281,13 +293,11 @@ def _bound_dx(
     g, xhat = np.abs(dy), np.abs(v.deviation) * v.rstd[:, None]
     h, e_h = (np.abs(dgamma) / k)[:, None], (e_gamma / k)[:, None]
     e_mean_g = ((accumulate(m + 2, u) + 2 * stepwise) * g.sum(axis=1) / m + 2 * stepwise * np.abs(dbeta) / m)[:, None]
-    e_xhat = _from_statistics(v, e) + accumulate(8, each) * top * _folded(v, e)
+    e_xhat = error_of_xhat(v, e, r)
     terms = _add_up_dx(v, g, dbeta, dgamma, k)
     # The last term: sum(x - computed mean) is not exactly zero, and a composed graph differentiates through it.
     inner = e_mean_g + xhat * e_h + h * e_xhat + e_xhat * e_h + (accumulate(m + 4, u) + 4 * stepwise) * h * (m / k)
-    # A graph with a variance that came out below zero, and was clamped there, has no path through it.
-    clamped = e.biased_var >= (v.deviation**2).mean(axis=1)
-    inner = inner + np.where(clamped[:, None], xhat * h, 0.0)
+    inner = inner + np.where(is_clamped(v, e)[:, None], xhat * h, 0.0)
     scale = gamma * v.rstd[:, None]
     centred = np.where(gamma > 0, np.abs(dx) / np.where(scale > 0, scale, 1.0), 0.0)
     bound = gamma * (top * (inner + accumulate(8, each) * (terms + inner)) + e.rstd[:, None] * centred)

@@ -15,6 +15,7 @@ RARE = (2, 16, 128)
 COSTLY = (1, 8, 64)
 ENUMERATED = (1, 1, 1)
 THOROUGH_ONLY = (0, 0, 4)
+FROM_STANDARD = (0, 8, 64)
 # Dtypes in which a relation is sharp enough to tell something.
 WIDE = ("float32", "float64")
 LOW_SHARE = 4

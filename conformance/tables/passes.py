@@ -8,13 +8,15 @@ from ..experiment import Experiment
 from ..experiments.evaluation import act_evaluation
 from ..experiments.gradients import act_gradients
 from ..experiments.jacobian import act_jacobian
+from ..experiments.second_order import act_forward_mode, act_second_order
 from ..experiments.training import act_training
 from ..experiments.variants import act_variants
-from ..judges import bad_input, consequences, coverage, evaluation, forward, gradients, running
+from ..judges import bad_input, consequences, coverage, evaluation, forward, gradients, running, second_order
 from ..literals import (
     as_in_networks,
     every_layout,
     every_rank,
+    for_derivatives,
     in_low_precision,
     kinds_of_parameters,
     on_threads,
@@ -149,6 +151,25 @@ PASSES = (
             for shape in ((4, 3), (2, 2, 3), (2, 3, 1, 2), (1, 3, 2, 2, 1), (3, 2))
             for training in (True, False)
         ),
+    ),
+    Experiment(
+        "second_order",
+        act_second_order,
+        {"G10": second_order.judge_g10},
+        needs=("gradients", "second_order"),
+        cases=4,
+        longest=70,
+        literal=for_derivatives("second_order"),
+    ),
+    Experiment(
+        "forward_mode",
+        act_forward_mode,
+        {"G13": second_order.judge_g13},
+        needs=("forward_mode",),
+        cases=4,
+        longest=70,
+        literal=for_derivatives("forward_mode"),
+        first=1,  # the forward mode of torch's own kernels loads torch's compiler, which takes seconds
     ),
     Experiment(
         "variants",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bnspec.spec.clause import RARE, SHORT, WIDE, Clause
+from bnspec.spec.clause import COSTLY, FROM_STANDARD, RARE, SHORT, WIDE, Clause
 
 BACKWARD = ("gradients",)
 
@@ -126,13 +126,23 @@ GRADIENTS: tuple[Clause, ...] = (
     Clause(
         id="G10",
         title="second order, or a clear error",
-        statement="Where second order is promised: the derivatives of dx, d_gamma and d_beta by x, gamma and g are"
-        " those of G1 and G2, for losses that are nonlinear in y. Elsewhere asking for them raises.",
-        why="G1 is smooth in x, gamma and g for eps > 0. A backward that can be differentiated once only must say so: a"
-        " silent zero is a wrong number.",
-        source="pytorch/pytorch#2264, pytorch/pytorch#186256",
-        bound='bound of the second-order formulas, chapter "gradients"; or an exception',
-        needs=BACKWARD,
+        statement="For directions u, a, b let L2 = <u, dx> + <a, d_gamma> + <b, d_beta>, h = d_gamma/K, q = sum(u"
+        " xh)/K, w = g - mean(g) - xh h, s = u - mean(u) - xh q. In training dL2/dx = a r w - gamma r^2 (q w +"
+        " h s + xh sum(u w)/K) and dL2/dgamma = r sum(u w); in evaluation a t g and t sum(u g), t = 1/sqrt(rv"
+        " + eps); dL2/dbeta = 0; dL2/dg is y' of G13 for x' = u, gamma' = a, beta' = b. The same, by the chain"
+        " rule, for a loss that is nonlinear in y. Whoever is asked for one of these alone gives it or an"
+        " error, never another number; what a layer refuses for a loss that is linear in y is not asked for"
+        " one that is not. Third order is not asked for.",
+        why="The Hessian of <g, y> is symmetric, so that dL2/dx and dL2/dgamma are the derivatives of dx and"
+        " d_gamma along (u, a): xh' = r s, r' = -r^2 q, d_gamma' = r sum(u w). A backward that can be"
+        " differentiated once only must say so: a silent zero is a wrong number, and so is what treats kept"
+        " statistics as constants.",
+        source="from G1 and G2; pytorch/pytorch#2264, pytorch/pytorch#186256",
+        bound='chapter "second order"; or an exception',
+        status="active",
+        needs=("gradients", "second_order"),
+        dtypes=WIDE,
+        informative=COSTLY,
     ),
     Clause(
         id="G11",
@@ -169,13 +179,18 @@ GRADIENTS: tuple[Clause, ...] = (
     Clause(
         id="G13",
         title="forward mode agrees with the Jacobian",
-        statement="Where forward mode is promised: for tangents x', gamma', beta', y' = gamma' xh + beta' + gamma r"
-        " (x' - mean(x') - xh sum(xh x')/K) in training, gamma' (x - rm) t + beta' + gamma t x' in evaluation, t ="
-        " 1/sqrt(rv + eps).",
+        statement="For tangents x', gamma', beta': y' = gamma' xh + beta' + gamma r (x' - mean(x') - xh sum(xh x')/K)"
+        " in training, gamma' (x - rm) t + beta' + gamma t x' in evaluation, t = 1/sqrt(rv + eps); or an"
+        " error, never another number: a y without a tangent stands for zero. Forward over forward is not"
+        " asked for.",
         why="The Jacobian of G4 applied from the other side: it is symmetric in i and j; gamma and beta enter"
         " linearly.",
         source="from G4; pytorch/pytorch#196699",
-        bound="e_dx of G1 with x' for g, plus e_y with gamma' and beta' for gamma and beta",
+        bound="e_dx of G1 with x' for g, plus e_y with gamma' and beta' for gamma and beta; or an exception",
+        status="active",
+        needs=("forward_mode",),
+        dtypes=WIDE,
+        informative=FROM_STANDARD,
     ),
     Clause(
         id="G14",
