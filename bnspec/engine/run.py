@@ -21,7 +21,8 @@ from bnspec.engine.blocks import Block, BlockResult, run_block
 from bnspec.engine.contrast import is_worth_telling, tell_conditions
 from bnspec.engine.explain import Explanation, explain
 from bnspec.engine.judging import Finding, experiments
-from bnspec.engine.plan import Plan, Request, is_judged, make_plan
+from bnspec.engine.plan import Plan, Request, absent_modules, is_judged, make_plan, runs_by_itself, say_absent
+from bnspec.engine.profiles import PROFILES
 from bnspec.engine.shrinking import shrink
 from bnspec.engine.subject import Subject
 from bnspec.spec.clauses import CLAUSES, SPEC_VERSION
@@ -152,6 +153,11 @@ def say_why_unjudged(clause: str, subject: Subject, request: Request, dtypes: tu
         return "not-run", "planned: not yet checked"
     if request.clauses and clause not in request.clauses:
         return "skip", "not asked for"
+    if not request.clauses and not runs_by_itself(CLAUSES[clause], PROFILES[request.profile]):
+        return "skip", f"judged in the profile thorough, or by --clause {clause}"
+    absent = absent_modules(clause)
+    if absent:
+        return "not-run", say_absent(clause, absent)
     if not any(is_judged(clause, dtype) for dtype in dtypes):
         return "skip", f"not judged in {', '.join(dtypes)}"
     missing = [ability for ability in CLAUSES[clause].needs if not subject.offers(ability)]

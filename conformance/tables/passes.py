@@ -10,7 +10,7 @@ from ..experiments.gradients import act_gradients
 from ..experiments.jacobian import act_jacobian
 from ..experiments.training import act_training
 from ..experiments.variants import act_variants
-from ..judges import bad_input, consequences, coverage, evaluation, forward, gradients, running
+from ..judges import bad_input, claims, consequences, coverage, evaluation, forward, gradients, running
 from ..literals import (
     as_in_networks,
     every_layout,
@@ -140,7 +140,7 @@ PASSES = (
     Experiment(
         "jacobian",
         act_jacobian,
-        {"G4": gradients.judge_g4},
+        {"G4": gradients.judge_g4, "C4": claims.judge_c4},
         needs=("gradients",),
         cases=4,
         longest=6,

@@ -18,6 +18,7 @@ CLAIMS: tuple[Clause, ...] = (
         source=f"{NOTES}; Ioffe & Szegedy 2015, section 1",
         bound="as F2, layer by layer; without the layers a wide margin",
         level="SHOULD",
+        status="active",
         informative=THOROUGH_ONLY,
     ),
     Clause(
@@ -29,6 +30,7 @@ CLAIMS: tuple[Clause, ...] = (
         bound="those of G1, G10 and G12",
         level="SHOULD",
         needs=("gradients",),
+        status="active",
         informative=THOROUGH_ONLY,
     ),
     Clause(
@@ -42,6 +44,7 @@ CLAIMS: tuple[Clause, ...] = (
         bound="the target within a wide margin, after a fixed number of steps",
         level="SHOULD",
         needs=("gradients", "affine"),
+        status="active",
         informative=THOROUGH_ONLY,
     ),
     Clause(
@@ -54,6 +57,7 @@ CLAIMS: tuple[Clause, ...] = (
         bound="off the diagonal: above e_dx in training, 0 in evaluation",
         level="SHOULD",
         needs=("gradients",),
+        status="active",
         informative=THOROUGH_ONLY,
     ),
     Clause(
@@ -67,6 +71,7 @@ CLAIMS: tuple[Clause, ...] = (
         source=f"{NOTES}; delta method",
         bound="sampling error of the variance, and terms of order 1/m",
         level="SHOULD",
+        status="active",
         informative=THOROUGH_ONLY,
     ),
     Clause(
@@ -79,6 +84,7 @@ CLAIMS: tuple[Clause, ...] = (
         bound="fixed seeds and wide margins",
         level="SHOULD",
         needs=("gradients",),
+        status="active",
         informative=THOROUGH_ONLY,
     ),
 )
