@@ -18,10 +18,10 @@ from .states import initial_state, keep_offered
 Floats = NDArray[np.float64]
 GAINS = (0.1, 10.0)
 """Deviations of the weights of a hidden layer at the start, in units of 1/sqrt(inputs)."""
-DEPTH, STEPS, RATE, CLASSES = 5, 40, 1.0, 10
+DEPTH, STEPS, RATE, CLASSES = 5, 60, 1.0, 10
 PROBED = 5
 """Every so many steps the gradient is taken again at the end of the step, on the same batch."""
-LEAST_WIDTH = 8
+LEAST_WIDTH = 16
 """With fewer units a layer the network learns little, with layers under test or without."""
 
 

@@ -162,23 +162,25 @@ def bound_variance(checks: int) -> float:
 
 LARGEST_EPS = 1e-3
 """Of the digits: at gain 0.1 the variances before the layers are near 0.01."""
-FALLS, STALLS = 0.5, 0.6
-"""Shares of the first loss: below the one it has fallen, above the other it has not."""
-STEADY, JUMPS = 0.6, 0.9
-"""Median changes of the gradient over one step, relative to the gradient, at the largest gain."""
+HALF = 0.5
+"""The share of the first loss that is left: 0.11 to 0.45 with layers; without, 1.00 at gain 0.1 and 0.43 to 0.81 at
+gain 10 (five shapes, four seeds each)."""
+STEADY = 0.7
+"""The median change of the gradient over a step, relative to the gradient, at gain 10: 0.27 to 0.49 with layers, 1.05
+to 1.65 without."""
 
 
 def judge_c6(record: DigitsRecord) -> Judgement:
     """Losses at either gain, and the change of the gradient at the larger; telling where it is worse without layers."""
     if record.stage.case.eps > LARGEST_EPS or record.stage.case.channels < LEAST_WIDTH:
         return VACUOUS
-    checks = []
+    large, checks = GAINS[-1], []
     for gain in GAINS:
-        if fall_of(record.bare[gain]) > STALLS:
-            checks.append(_stay_below(f"share of the loss left at gain {gain:g}", fall_of(record.layered[gain]), FALLS))
-    if change_of(record.bare[GAINS[-1]]) > JUMPS:
-        moved = change_of(record.layered[GAINS[-1]])
-        checks.append(_stay_below(f"change of the gradient in a step at gain {GAINS[-1]:g}", moved, STEADY))
+        if fall_of(record.bare[gain]) > HALF:
+            checks.append(_stay_below(f"share of the loss left at gain {gain:g}", fall_of(record.layered[gain]), HALF))
+    if change_of(record.bare[large]) > STEADY:
+        moved = change_of(record.layered[large])
+        checks.append(_stay_below(f"change of the gradient in a step at gain {large:g}", moved, STEADY))
     return worst_of(*checks)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bnspec.cases.case import Case
 
 from ..experiment import Experiment
@@ -19,13 +21,8 @@ BATCHES = ((64, 16), (16, 16, 4), (16, 16, 2, 2), (8, 16, 2, 2, 2))
 """64 digits, 16 units a layer."""
 
 
-def _two_a_shape(experiment: str, shapes: tuple[tuple[int, ...], ...]) -> tuple[Case, ...]:
-    """A new layer, and one whose parameters have moved."""
-    return tuple(
-        Case(experiment, "float32", shape, 1e-5, 0.1, fresh=fresh, seed=seed)
-        for shape in shapes
-        for seed, fresh in enumerate((True, False))
-    )
+def _two(experiment: str, shapes: tuple[tuple[int, ...], ...]) -> tuple[Case, ...]:
+    return tuple(Case(experiment, "float32", shape, 1e-5, 0.1, seed=seed) for shape in shapes for seed in (0, 1))
 
 
 CLAIMS = (
@@ -35,7 +32,7 @@ CLAIMS = (
         {"C1": claims.judge_c1, "C2": claims.judge_c2_in_a_network},
         needs=("batch_statistics",),
         cases=0,
-        literal=_two_a_shape("widths", SMALL),
+        literal=tuple(replace(case, fresh=not case.seed) for case in _two("widths", SMALL)),
     ),
     Experiment(
         "descent",
@@ -43,7 +40,7 @@ CLAIMS = (
         {"C3": claims.judge_c3},
         needs=("batch_statistics", "gradients", "affine"),
         cases=0,
-        literal=_two_a_shape("descent", SMALL),
+        literal=_two("descent", SMALL),
     ),
     Experiment(
         "jitter",
@@ -51,7 +48,7 @@ CLAIMS = (
         {"C5": claims.judge_c5},
         needs=("batch_statistics",),
         cases=0,
-        literal=_two_a_shape("jitter", LONG),
+        literal=_two("jitter", LONG),
     ),
     Experiment(
         "digits",
@@ -59,7 +56,7 @@ CLAIMS = (
         {"C6": claims.judge_c6},
         needs=("batch_statistics", "gradients"),
         cases=0,
-        literal=_two_a_shape("digits", BATCHES),
+        literal=_two("digits", BATCHES),
         modules=("sklearn",),
     ),
 )
