@@ -1,5 +1,5 @@
-"""Layers that are wrong in a way that a claim about batch norm in a network tells; each is NumPy's reference but for one
-habit, rank 2 and float32."""
+"""Layers that are wrong in a way that a claim about batch norm in a network tells: NumPy's reference but for one habit,
+at rank 2 and in float32."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ Reference: Any = load_target("reference:numpy").obj
 
 
 class Right(Reference):  # type: ignore[misc]  # loaded by name
+    """The reference itself."""
+
     bnspec_ranks = (2,)
     bnspec_dtypes = ("float32",)
+    training: Any
+    dgamma: Any
+    dbeta: Any
 
 
 class Identity(Right):

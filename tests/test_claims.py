@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from bnspec.api import make_subject
-from bnspec.certificate.model import FAILED
 from bnspec.conformance import table
 from bnspec.conformance.experiment import Experiment
 from bnspec.conformance.experiments.jitter import BATCHES, POPULATIONS
 from bnspec.conformance.judges import claims
+
+from bnspec.api import make_subject
+from bnspec.certificate.model import FAILED
 from bnspec.engine.plan import Request, UsageError, make_plan
 from bnspec.engine.run import certify_subject
 from bnspec.layers.target import load_target
@@ -56,26 +56,28 @@ def test_each_claim_refuses_the_layers_that_it_should(name: str) -> None:
     assert all(outcome == "pass" for clause, outcome in found.items() if clause not in REFUSED[name])
 
 
-@pytest.mark.parametrize("target", ["torch.nn:BatchNorm1d", "reference:torch", "reference:numpy"])
-def test_right_layers_pass_in_both_precisions(target: str) -> None:
-    assert outcomes(target, ANYWHERE, ("float32", "float64")) == dict.fromkeys(ANYWHERE, "pass")
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("target", "dtype"),
+    [("reference:numpy", "float64"), ("reference:torch", "float32"), ("torch.nn:BatchNorm3d", "float64")],
+)
+def test_right_layers_pass_at_every_rank(target: str, dtype: str) -> None:
+    assert outcomes(target, ANYWHERE, (dtype,)) == dict.fromkeys(ANYWHERE, "pass")
 
 
 @has_digits
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "outcome"),
     [
-        ("torch.nn:BatchNorm1d", "pass"),
         ("reference:seed", "pass"),
         (claim_layers.Right, "pass"),
         (claim_layers.Identity, "fail"),
         (claim_layers.Centred, "fail"),
-        (claim_layers.Detached, "fail"),
+        (claim_layers.Detached, "pass"),  # wrong gradients learn the digits too: C6 is no substitute for G1
     ],
     ids=str,
 )
-def test_digits_are_learnt_with_a_right_layer_alone(target: Any, outcome: str) -> None:
+def test_digits_are_learnt_with_normalisation_alone(target: Any, outcome: str) -> None:
     assert outcomes(target, ("C6",)) == {"C6": outcome}
 
 
@@ -120,7 +122,7 @@ def test_populations_have_the_moments_that_the_prediction_uses(population: Any) 
 
 
 def test_the_jitter_follows_the_prediction_where_the_delta_method_is_tried_alone() -> None:
-    random, m, batches = np.random.RandomState(1), 128, 100_000
+    random, m, batches = np.random.RandomState(1), 128, 40_000
     for population in POPULATIONS:
         x = population.draw(random, (batches, m - 1))
         total, square = x.sum(axis=1), (x**2).sum(axis=1)

@@ -29,9 +29,9 @@ class Clause:
 
     `needs` names the abilities (see `bnspec.layers.promises`) without which the clause says nothing; `dtypes` those
     that it speaks of, () for all; `informative` is the number of informative cases that a cell (one dtype on one
-    device) must reach in the profiles smoke, standard and thorough, where none is asked for only by name; `bound` says what decides, with the chapters of
-    `docs/bounds.md`; a `diagnostic` clause follows from others within the propagated bound and explains a failure;
-    `restates` names clauses that this one asks for on certain batches.
+    device) must reach in the profiles smoke, standard and thorough, 0 where the clause is judged only if it is named;
+    `bound` says what decides, with the chapters of `docs/bounds.md`; a `diagnostic` clause follows from others within
+    the propagated bound and explains a failure; `restates` names clauses that this one asks for on certain batches.
     """
 
     id: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,31 +69,29 @@ def make_layers(stage: Stage) -> list[Normaliser]:
     return [Normaliser(stage, stage.subject.make_layer(stage.case, stage.device), start) for _ in range(DEPTH)]
 
 
-def train(
-    stage: Stage, gain: float, layers: Sequence[Normaliser], rate: float = RATE, steps: int = STEPS
-) -> Training:
+def train(stage: Stage, gain: float, layers: Sequence[Normaliser]) -> Training:
     """Descend the cross entropy; weights and batches are the same whatever the layers."""
     case, random = stage.case, stage.case.random("weights")
     images, labels = load_digits()
     sizes = [len(images), *[case.channels] * DEPTH]
-    weights = [gain * random.standard_normal((n, k)) / np.sqrt(k) for k, n in zip(sizes, sizes[1:], strict=False)]
+    weights = [gain * random.standard_normal((n, k)) / np.sqrt(k) for k, n in pairwise(sizes)]
     weights.append(random.standard_normal((CLASSES, case.channels)) / np.sqrt(case.channels))
     losses, changes = list[float](), list[float]()
-    for step in range(steps):
+    for step in range(STEPS):
         chosen = random.randint(0, images.shape[1], case.count)
-        loss, slopes, moved = _differentiate(weights, layers, images[:, chosen], labels[chosen], rate)
+        loss, slopes, moved = _differentiate(weights, layers, images[:, chosen], labels[chosen])
         losses.append(loss)
         if not np.isfinite(loss):
             break
-        weights, layers = [w - rate * slope for w, slope in zip(weights, slopes, strict=True)], moved
+        weights, layers = [w - RATE * slope for w, slope in zip(weights, slopes, strict=True)], moved
         if step % PROBED == 0:
-            _, after, _ = _differentiate(weights, layers, images[:, chosen], labels[chosen], rate)
+            _, after, _ = _differentiate(weights, layers, images[:, chosen], labels[chosen])
             changes.append(_compare(slopes, after))
     return Training(np.array(losses), np.array(changes))
 
 
 def _differentiate(
-    weights: Sequence[Floats], layers: Sequence[Normaliser], x: Floats, labels: NDArray[np.int64], rate: float
+    weights: Sequence[Floats], layers: Sequence[Normaliser], x: Floats, labels: NDArray[np.int64]
 ) -> tuple[float, list[Floats], list[Normaliser]]:
     """The mean cross entropy of a batch, its gradient by each weight matrix, and the layers a step further."""
     trace = run_network(weights[:-1], x, layers, grad=ALL)
@@ -104,7 +103,7 @@ def _differentiate(
     slope = slope / m
     slopes = differentiate_network(weights[:-1], trace, weights[-1].T @ slope)
     moved = [
-        replace(layer, start=_step(layer.start, link.gradients.gamma, link.gradients.beta, rate))
+        replace(layer, start=_step(layer.start, link.gradients.gamma, link.gradients.beta))
         for layer, link in zip(layers, slopes.links, strict=True)
         if link.gradients is not None
     ]
@@ -112,16 +111,17 @@ def _differentiate(
     return loss, [*slopes.weights, slope @ trace.top.T], moved
 
 
-def _step(state: State, dgamma: Floats | None, dbeta: Floats | None, rate: float) -> State:
+def _step(state: State, dgamma: Floats | None, dbeta: Floats | None) -> State:
     """A state with gamma and beta a step further, where they are there and their gradients came."""
     gamma, beta = state.gamma, state.beta
     if gamma is not None and dgamma is not None and dgamma.size == gamma.size:
-        gamma = (gamma - rate * dgamma.reshape(gamma.shape)).astype(gamma.dtype)
+        gamma = (gamma - RATE * dgamma.reshape(gamma.shape)).astype(gamma.dtype)
     if beta is not None and dbeta is not None and dbeta.size == beta.size:
-        beta = (beta - rate * dbeta.reshape(beta.shape)).astype(beta.dtype)
+        beta = (beta - RATE * dbeta.reshape(beta.shape)).astype(beta.dtype)
     return replace(state, gamma=gamma, beta=beta)
 
 
 def _compare(before: Sequence[Floats], after: Sequence[Floats]) -> float:
     one, other = (np.concatenate([slope.ravel() for slope in slopes]) for slopes in (before, after))
-    return float(np.linalg.norm(other - one) / np.linalg.norm(one))
+    with np.errstate(all="ignore"):
+        return float(np.linalg.norm(other - one) / np.linalg.norm(one))

@@ -89,7 +89,7 @@ def act_jitter(stage: Stage) -> JitterRecord:
         for channel in range(c):
             x[channel] = POPULATIONS[channel % len(POPULATIONS)].draw(random, (m,))
         x[:, 0] = places
-        return x * scale
+        return np.asarray(x * scale)
 
     outputs = {
         m: np.array([normaliser.run(gather(m)).y[:, 0] for _ in range(BATCHES)])

@@ -1,7 +1,7 @@
-"""Family C: what is claimed of a layer inside a network. Two judges are statistical: their bounds are quantiles.
+"""Family C: what is claimed of a layer inside a network. That of C5 is statistical: its bounds are quantiles.
 
-A right layer is refused by chance once in 1e9 cases at most, and as the cases hang on no seed but their own, a case that
-passes always does.
+A right layer is refused by chance once in 1e9 cases at most, and as the cases hang on no seed but their own, a case
+that passes always does.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ def judge_c4(record: JacobianRecord) -> Judgement:
     """Off the diagonal: above e_dx in training wherever it must be, which is a sign that cannot be lost; else 0."""
     expected, checks, stage = record.expected, [], record.stage
     a, forward, gamma = stage.terms.arithmetic, expected.forward, expected.gamma
-    training = expected.k is not None
-    rows = jacobian_training(forward, gamma, expected.k) if training else jacobian_evaluation(forward, gamma)
+    k, training = expected.k, expected.k is not None
+    rows = jacobian_evaluation(forward, gamma) if k is None else jacobian_training(forward, gamma, k)
     for place, (dy, played) in enumerate(record.rows):
         dx = played.gradients.get().x
         if dx is None or dx.shape != record.x.shape:
@@ -174,10 +174,12 @@ def judge_c6(record: DigitsRecord) -> Judgement:
     """Losses at either gain, and the change of the gradient at the larger; telling where it is worse without layers."""
     if record.stage.case.eps > LARGEST_EPS or record.stage.case.channels < LEAST_WIDTH:
         return VACUOUS
-    large, checks = GAINS[-1], []
-    for gain in GAINS:
-        if fall_of(record.bare[gain]) > HALF:
-            checks.append(_stay_below(f"share of the loss left at gain {gain:g}", fall_of(record.layered[gain]), HALF))
+    large = GAINS[-1]
+    checks = [
+        _stay_below(f"share of the loss left at gain {gain:g}", fall_of(record.layered[gain]), HALF)
+        for gain in GAINS
+        if fall_of(record.bare[gain]) > HALF
+    ]
     if change_of(record.bare[large]) > STEADY:
         moved = change_of(record.layered[large])
         checks.append(_stay_below(f"change of the gradient in a step at gain {large:g}", moved, STEADY))

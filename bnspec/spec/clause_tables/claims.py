@@ -18,7 +18,7 @@ CLAIMS: tuple[Clause, ...] = (
         " without the layers the width of the last is 1000 times wider at one end of the gains than at the other.",
         why="F2 holds whatever comes in, and the gain moves delta alone. Without the layers widths multiply with"
         " depth, until tanh saturates. Mean and width stay, the shape of the distribution does not (F10).",
-        source=f"{NOTES}; Ioffe & Szegedy 2015, section 1; Santurkar et al. 2018, section 2, on what it does not explain",
+        source=f"{NOTES}; Ioffe & Szegedy 2015, section 1; Santurkar et al. 2018, section 2, for doubts",
         bound="as F2, layer by layer, each for the input that it met",
         level="SHOULD",
         status="active",
@@ -44,9 +44,9 @@ CLAIMS: tuple[Clause, ...] = (
     Clause(
         id="C3",
         title="the network can move the distribution",
-        statement="For the loss ((mean(y) - t)^2 + (width(y) - w)^2)/2 of targets t and w > 0, summed over channels, with"
-        " width the root of the mean square deviation: at the start d_beta has the sign of mean(y) - t and d_gamma that"
-        " of gamma (width(y) - w), and 60 steps of gradient descent on gamma and beta at rate 0.25 arrive.",
+        statement="For the loss ((mean(y) - t)^2 + (width(y) - w)^2)/2 of targets t and w > 0, summed over channels,"
+        " with width the root of the mean square deviation: at the start d_beta has the sign of mean(y) - t and d_gamma"
+        " that of gamma (width(y) - w), and 60 steps of gradient descent on gamma and beta at rate 0.25 arrive.",
         why="mean(y) = beta and width(y) = |gamma| o with o^2 = (K/m)(1 - delta), so that d_beta = beta - t and d_gamma"
         " = sign(gamma) o (|gamma| o - w): each step takes 0.25 and 0.25 o^2 of the way that is left, and gamma keeps"
         " its sign. Two numbers a channel are moved, and no more.",
@@ -97,10 +97,11 @@ CLAIMS: tuple[Clause, ...] = (
         " of gain 0.1 and 10: with the layer the loss falls below half, where it does not without; at gain 10 the"
         " gradient at the end of a step differs from that at its start by less than 0.7 of its norm, in the median,"
         " where without it differs by more.",
-        why="F3 takes the gain out of the forward, and by G11 a larger gain means a smaller gradient. So at a small gain"
-        " the steps are longer instead, and there the gradient changes more with the layer than without.",
+        why="F3 takes the gain out of the forward, and by G11 a larger gain means a smaller gradient. So at a small"
+        " gain the steps are longer instead, and there the gradient changes more with the layer than without.",
         source=f"{NOTES}; Santurkar et al. 2018, section 3; van Laarhoven 2017; scikit-learn, the digits data",
-        bound="wide margins, judged where the run without layers misses them, for eps up to 0.001 and 16 channels or more",
+        bound="wide margins, judged where the run without layers misses them, for eps up to 0.001 and 16 channels or"
+        " more",
         level="SHOULD",
         status="provisional",
         needs=("batch_statistics", "gradients"),
