@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from bnspec.cases.case import Case
@@ -21,9 +22,9 @@ class Experiment:
     """An act and the judges of its record, by clause; `needs` are the abilities without which it cannot be acted.
 
     `cases` is the number of drawn cases in a block, `longest` the most values a channel holds, and `literal` the cases
-    chosen by hand that come first in block 0; with `cases` 0 it enumerates, one case a rank. `low_cases` and
-    `low_literal` stand for them in low precision, where an experiment without any is not acted. `first` is the first
-    block that acts it.
+    chosen by hand that come first in block 0; with `cases` 0 it has no other, or enumerates, one case a rank.
+    `low_cases` and `low_literal` stand for them in low precision, where an experiment without any is not acted. `first`
+    is the first block that acts it, and `modules` are those of extras without which it cannot be acted.
     """
 
     name: str
@@ -36,6 +37,12 @@ class Experiment:
     low_cases: int = 0
     low_literal: tuple[Case, ...] = ()
     first: int = 0
+    modules: tuple[str, ...] = ()
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The modules that it needs and that are not installed."""
+        return tuple(module for module in self.modules if find_spec(module) is None)
 
     def acts_in(self, dtype: str) -> bool:
         """Is the experiment acted in this precision?"""

@@ -71,13 +71,13 @@ def seed_of(block: Block, seed: int) -> int:
 def literal_cases(subject: Subject, block: Block) -> list[Case]:
     """The cases chosen by hand or enumerated, in the block's dtype and the scope of the subject.
 
-    The first block has them, and block 1 those that would take long there.
+    The first block has them, and block 1 those that would take long there, where the experiment has a block 1.
     """
     if block.index > 1:
         return []
     scope, cases = subject.scope, list[Case]()
     experiment = experiments()[block.experiment]
-    if not experiment.cases and not block.index:
+    if not experiment.cases and not experiment.literals(block.dtype) and not block.index:
         eps, momentum = scope.eps or EPS[0], scope.momenta[0]
         shapes = [(4, scope.channels or 3, *[2] * (rank - 2)) for rank in scope.ranks]
         return [Case(block.experiment, block.dtype, shape, eps, momentum) for shape in shapes]
@@ -86,7 +86,7 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
         # Float32 is blind to a lost tail of a long batch: there float64 tells, and at once.
         width = case.channels if scope.channels is None else min(case.channels, MOST_CHANNELS)
         size = width * case.count
-        waits = size > HEAVY.get(block.dtype, HEAVY_ELSEWHERE) and case.fill != "late"
+        waits = experiment.cases > 0 and size > HEAVY.get(block.dtype, HEAVY_ELSEWHERE) and case.fill != "late"
         if block.index != max(int(waits), experiment.first):
             continue
         if len(case.shape) not in scope.ranks or not (case.training or scope.evaluation):

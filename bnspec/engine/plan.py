@@ -11,7 +11,7 @@ from bnspec.engine.judging import experiments
 from bnspec.engine.profiles import PROFILES, Profile
 from bnspec.engine.subject import Subject
 from bnspec.layers.promises import ABILITIES
-from bnspec.spec.clauses import CLAUSES
+from bnspec.spec.clauses import CLAUSES, Clause
 from bnspec.spec.formats import PRECISIONS
 
 DEFAULT_PROFILE = "standard"
@@ -59,7 +59,7 @@ class Plan:
             for experiment in experiments().values()
             if (experiment.cases or index == 0) and index >= experiment.first
             for dtype in self.dtypes
-            if experiment.acts_in(dtype)
+            if experiment.acts_in(dtype) and not experiment.absent
             if any(CLAUSES[clause].speaks_of(dtype) for clause in self.clauses & experiment.judges.keys())
             for device in self.devices
         ]
@@ -113,8 +113,8 @@ def make_plan(subject: Subject, request: Request) -> Plan:
             " declare bnspec_dtypes on the target"
         )
     devices, absent = _choose_devices(subject, request)
-    selected = request.clauses or [c for c, clause in CLAUSES.items() if clause.status != "planned"]
     dtypes, profile = request.dtypes or promised, PROFILES[request.profile]
+    selected = request.clauses or [c for c, clause in CLAUSES.items() if runs_by_itself(clause, profile)]
     clauses = frozenset(
         c
         for c in selected
@@ -125,6 +125,9 @@ def make_plan(subject: Subject, request: Request) -> Plan:
     )
     if request.clauses and not clauses:
         first = CLAUSES[request.clauses[0]]
+        lacking = absent_modules(first.id)
+        if lacking:
+            raise UsageError(say_absent(first.id, lacking))
         lacks = "another dtype" if is_reached(first.id, profile) else "a longer profile"
         missing = ", ".join(a for a in first.needs if not subject.offers(a)) or lacks
         raise UsageError(f"the target has not what clause {first.id} needs: {missing}")
@@ -134,8 +137,25 @@ def make_plan(subject: Subject, request: Request) -> Plan:
 def _is_fed(subject: Subject, clause: str) -> bool:
     """Whether some experiment that the subject can take part in has a judge for the clause."""
     return any(
-        clause in experiment.judges and subject.offers(*experiment.needs) for experiment in experiments().values()
+        clause in experiment.judges and subject.offers(*experiment.needs) and not experiment.absent
+        for experiment in experiments().values()
     )
+
+
+def runs_by_itself(clause: Clause, profile: Profile) -> bool:
+    """Is the clause judged in a profile where nobody names it?"""
+    return clause.status != "planned" and clause.runs_in(profile.column)
+
+
+def absent_modules(clause: str) -> tuple[str, ...]:
+    """The extras' modules without which nothing can be said on a clause here; () where an experiment needs none."""
+    feeding = [experiment.absent for experiment in experiments().values() if clause in experiment.judges]
+    return min(feeding, key=len, default=())
+
+
+def say_absent(clause: str, modules: Collection[str]) -> str:
+    """Why a clause is not run, and how to mend it, in a line."""
+    return f"{clause} needs {', '.join(modules)}, which is not installed: python -m pip install 'bnspec[claims]'"
 
 
 def _choose_devices(subject: Subject, request: Request) -> tuple[tuple[str, ...], tuple[str, ...]]:

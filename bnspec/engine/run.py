@@ -21,7 +21,16 @@ from bnspec.engine.blocks import Block, BlockResult, run_block
 from bnspec.engine.contrast import is_worth_telling, tell_conditions
 from bnspec.engine.explain import Explanation, explain
 from bnspec.engine.judging import Finding, experiments
-from bnspec.engine.plan import Plan, Request, is_judged, is_reached, make_plan
+from bnspec.engine.plan import (
+    Plan,
+    Request,
+    absent_modules,
+    is_judged,
+    is_reached,
+    make_plan,
+    runs_by_itself,
+    say_absent,
+)
 from bnspec.engine.profiles import PROFILES
 from bnspec.engine.shrinking import shrink
 from bnspec.engine.subject import Subject
@@ -153,10 +162,15 @@ def say_why_unjudged(clause: str, subject: Subject, request: Request, dtypes: tu
         return "not-run", "planned: not yet checked"
     if request.clauses and clause not in request.clauses:
         return "skip", "not asked for"
-    if not any(is_judged(clause, dtype) for dtype in dtypes):
-        return "skip", f"not judged in {', '.join(dtypes)}"
     if not is_reached(clause, PROFILES[request.profile]):
         return "skip", f"not judged in profile {request.profile}"
+    if not request.clauses and not runs_by_itself(CLAUSES[clause], PROFILES[request.profile]):
+        return "skip", f"judged in longer profiles, or by --clause {clause}"
+    absent = absent_modules(clause)
+    if absent:
+        return "not-run", say_absent(clause, absent)
+    if not any(is_judged(clause, dtype) for dtype in dtypes):
+        return "skip", f"not judged in {', '.join(dtypes)}"
     missing = [ability for ability in CLAUSES[clause].needs if not subject.offers(ability)]
     left_out = [ability for ability in missing if ability in request.without]
     if left_out:

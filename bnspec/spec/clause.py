@@ -14,7 +14,7 @@ Status = Literal["active", "planned", "provisional", "disputed"]
 RARE = (2, 16, 128)
 COSTLY = (1, 8, 64)
 ENUMERATED = (1, 1, 1)
-THOROUGH_ONLY = (0, 0, 4)
+THOROUGH_ONLY = (0, 0, 2)
 FROM_STANDARD = (0, 8, 64)
 # Dtypes in which a relation is sharp enough to tell something.
 WIDE = ("float32", "float64")
@@ -30,9 +30,9 @@ class Clause:
 
     `needs` names the abilities (see `bnspec.layers.promises`) without which the clause says nothing; `dtypes` those
     that it speaks of, () for all; `informative` is the number of informative cases that a cell (one dtype on one
-    device) must reach in the profiles smoke, standard and thorough; `bound` says what decides, with the chapters of
-    `docs/bounds.md`; a `diagnostic` clause follows from others within the propagated bound and explains a failure;
-    `restates` names clauses that this one asks for on certain batches.
+    device) must reach in the profiles smoke, standard and thorough, 0 where the clause is judged only if it is named;
+    `bound` says what decides, with the chapters of `docs/bounds.md`; a `diagnostic` clause follows from others within
+    the propagated bound and explains a failure; `restates` names clauses that this one asks for on certain batches.
     """
 
     id: str
@@ -53,9 +53,16 @@ class Clause:
         """Has the clause anything to say on layers of this dtype?"""
         return not self.dtypes or dtype in self.dtypes
 
+    def runs_in(self, column: int) -> bool:
+        """Is the clause judged in a profile, by its column, where nobody names it?"""
+        return self.informative[column] > 0
+
     def asks_for(self, column: int, dtype: str) -> int:
-        """Informative cases asked for in a profile, by its column; low precisions are sampled more thinly."""
-        wanted = self.informative[column]
+        """Informative cases asked for in a profile, by its column; low precisions are sampled more thinly.
+
+        A clause that was named where it does not run by itself asks for as many as in thorough.
+        """
+        wanted = self.informative[column] or self.informative[-1]
         return -(-wanted // LOW_SHARE) if PRECISIONS[dtype].is_low else wanted
 
     @property

@@ -18,9 +18,12 @@ from ..experiments.training import TrainingRecord
 def judge_f2(record: TrainingRecord) -> Judgement:
     """mean(y) = beta and mean((y - beta)^2) = gamma^2 (K/m)(1 - delta)."""
     y = _read(record, record.played.y.get())
-    if y is None:
-        return VACUOUS
-    expected, a, e_y = record.expected, record.stage.terms.arithmetic, record.expected.e_y
+    return VACUOUS if y is None else judge_place_and_width(y, record.expected)
+
+
+def judge_place_and_width(y: Array, expected: ExpectedPass) -> Judgement:
+    """F2 for y (C, m)."""
+    a, e_y = expected.terms.arithmetic, expected.e_y
     beta, gamma = (a.array(each) for each in (expected.magnitudes.beta, expected.magnitudes.gamma))
     observed, count = a.array(y), y.shape[1]
     off = observed - beta[:, None]

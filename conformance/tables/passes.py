@@ -11,7 +11,17 @@ from ..experiments.jacobian import act_jacobian
 from ..experiments.second_order import act_forward_mode, act_second_order
 from ..experiments.training import act_training
 from ..experiments.variants import act_variants
-from ..judges import bad_input, consequences, coverage, evaluation, forward, gradients, running, second_order
+from ..judges import (
+    bad_input,
+    claims,
+    consequences,
+    coverage,
+    evaluation,
+    forward,
+    gradients,
+    running,
+    second_order,
+)
 from ..literals import (
     as_in_networks,
     every_layout,
@@ -142,7 +152,7 @@ PASSES = (
     Experiment(
         "jacobian",
         act_jacobian,
-        {"G4": gradients.judge_g4},
+        {"G4": gradients.judge_g4, "C4": claims.judge_c4},
         needs=("gradients",),
         cases=4,
         longest=6,

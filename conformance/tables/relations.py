@@ -9,7 +9,7 @@ from ..experiments.differences import act_differences
 from ..experiments.exchanges import act_exchanges
 from ..experiments.relations import act_relations
 from ..experiments.weights import act_weights
-from ..judges import differences, evaluation, relations
+from ..judges import claims, differences, evaluation, relations
 from ..literals import every_rank, few_of_every_rank
 
 RELATIONS = (
@@ -49,7 +49,7 @@ RELATIONS = (
     Experiment(
         "differences",
         act_differences,
-        {"G12": differences.judge_g12},
+        {"G12": differences.judge_g12, "C2": claims.judge_c2},
         needs=("gradients",),
         cases=4,
         longest=70,
