@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from .experiment import Experiment
+from .tables.grades import GRADES
 from .tables.histories import HISTORIES
 from .tables.inputs import INPUTS
 from .tables.passes import PASSES
 from .tables.relations import RELATIONS
 
 EXPERIMENTS: dict[str, Experiment] = {
-    experiment.name: experiment for experiment in (*PASSES, *HISTORIES, *RELATIONS, *INPUTS)
+    experiment.name: experiment for experiment in (*PASSES, *HISTORIES, *RELATIONS, *INPUTS, *GRADES)
 }
 
 

@@ -18,6 +18,7 @@ from bnspec.cases.strategies import EPS, draw_cases
 from bnspec.engine.judging import Finding, experiments, find, judge_case
 from bnspec.engine.subject import Subject
 from bnspec.spec.clauses import CLAUSES
+from bnspec.spec.measure import Measure, join
 
 HEAVY = {"float64": 1500}
 """Most values of a case of the first block, where they are judged in more than 100 bits."""
@@ -41,7 +42,10 @@ class Block:
 
 @dataclass
 class Tally:
-    """What a block has to say on one clause. `worst` is the largest ratio, None where nothing was compared."""
+    """What a block has to say on one clause. `worst` is the largest ratio, None where nothing was compared.
+
+    `measures` holds the worst measurement of each quantity, of a clause that measures.
+    """
 
     executed: int = 0
     informative: int = 0
@@ -49,6 +53,7 @@ class Tally:
     worst_case: str | None = None
     failures: int = 0
     finding: Finding | None = None
+    measures: dict[str, Measure] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
         return []
     scope, cases = subject.scope, list[Case]()
     experiment = experiments()[block.experiment]
-    if not experiment.cases and not block.index:
+    if not experiment.cases and not experiment.literals(block.dtype) and not block.index:
         eps, momentum = scope.eps or EPS[0], scope.momenta[0]
         shapes = [(4, scope.channels or 3, *[2] * (rank - 2)) for rank in scope.ranks]
         return [Case(block.experiment, block.dtype, shape, eps, momentum) for shape in shapes]
@@ -84,7 +89,7 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
         width = case.channels if scope.channels is None else min(case.channels, MOST_CHANNELS)
         size = width * case.count
         waits = size > HEAVY.get(block.dtype, HEAVY_ELSEWHERE) and case.fill != "late"
-        if block.index != int(waits):
+        if block.index != int(waits and experiment.cases > 0):
             continue
         if len(case.shape) not in scope.ranks or not (case.training or scope.evaluation):
             continue
@@ -124,6 +129,7 @@ def run_block(
             tally = result.tallies[clause]
             tally.executed += 1
             tally.informative += judgement.informative
+            tally.measures = join(tally.measures, judgement.measures)
             if judgement.ratio is None:
                 continue
             if tally.worst is None or judgement.ratio > tally.worst:
