@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bnspec.spec.measure import Measures
 from bnspec.spec.precision import Arithmetic, Number
 
 Array = NDArray[Any]
@@ -22,7 +23,7 @@ class Judgement:
     None where nothing was compared. `informative` is False where the exact answer is degenerate or the bound so wide
     that a wrong layer could hide. The texts say what was compared, got and wanted, and where. `crashed` where the
     subject raised or handed back no array, or ended its process; `timed_out` where it did not return; `refused` where
-    it raised in the place of each answer and was allowed to.
+    it raised in the place of each answer and was allowed to. `measures` is what a GRADE clause measured.
     """
 
     ratio: float | None
@@ -34,6 +35,7 @@ class Judgement:
     crashed: bool = False
     timed_out: bool = False
     refused: bool = False
+    measures: Measures = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:

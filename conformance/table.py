@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from .experiment import Experiment
 from .tables.claims import CLAIMS
+from .tables.grades import GRADES
 from .tables.histories import HISTORIES
 from .tables.inputs import INPUTS
 from .tables.passes import PASSES
 from .tables.relations import RELATIONS
 
 EXPERIMENTS: dict[str, Experiment] = {
-    experiment.name: experiment for experiment in (*PASSES, *HISTORIES, *RELATIONS, *INPUTS, *CLAIMS)
+    experiment.name: experiment for experiment in (*PASSES, *HISTORIES, *RELATIONS, *INPUTS, *GRADES, *CLAIMS)
 }
 
 

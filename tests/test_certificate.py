@@ -47,7 +47,7 @@ def target_report(clauses: Iterable[ClauseReport], strict: bool = False, **field
     scope: dict[str, object] = {
         "ranks": [2, 3], "dtypes": ["float32"], "devices": ["cpu"], "devices_not_there": ["cuda"],
         "abilities": ["gradients"], "without": [], "clauses": [], "eps": None, "momentum": None, "channels": None,
-        "algorithm": None, "strict": strict,
+        "algorithm": None, "reproducible": [], "strict": strict,
     }  # fmt: skip
     made = TargetReport(
         "layers.py:Fast", {"unbiased": False}, "torch", "asked for", scope, "smoke", 0, SPEC_VERSION,

@@ -10,10 +10,11 @@ from bnspec.engine.blocks import Block, BlockResult, Tally
 from bnspec.engine.judging import Finding
 from bnspec.engine.profiles import Profile
 from bnspec.spec.clauses import CLAUSES, Clause
+from bnspec.spec.measure import describe, join
 
 
 def merge_tallies(tallies: Iterable[Tally]) -> Tally:
-    """One tally for several, in their order: the first finding and the first worst case stay."""
+    """One tally for several, in their order: the first finding, the first worst case and the worst measures stay."""
     total = Tally()
     for tally in tallies:
         total.executed += tally.executed
@@ -21,6 +22,7 @@ def merge_tallies(tallies: Iterable[Tally]) -> Tally:
         total.refused += tally.refused
         total.failures += tally.failures
         total.finding = total.finding or tally.finding
+        total.measures = join(total.measures, tally.measures)
         if tally.worst is not None and (total.worst is None or tally.worst > total.worst):
             total.worst, total.worst_case = tally.worst, tally.worst_case
     return total
@@ -37,7 +39,7 @@ def first_findings(results: Sequence[BlockResult]) -> dict[str, tuple[Block, Fin
 
 
 def decide_cell(clause: Clause, tally: Tally, dtype: str, device: str, profile: Profile, complete: bool) -> Cell:
-    """A cell passes where nothing failed and enough of its cases were informative.
+    """A cell passes where nothing failed and enough of its cases were informative; a GRADE is measured or is not.
 
     What the subject refuses is not asked for again; where it refused in every case, the cell is skipped.
     """
@@ -46,16 +48,19 @@ def decide_cell(clause: Clause, tally: Tally, dtype: str, device: str, profile: 
         outcome = "timed-out" if tally.finding.timed_out else "crashed" if tally.finding.crashed else "fail"
     elif not tally.executed:
         outcome = "not-run"
+    elif clause.level == "GRADE":
+        outcome = "measured" if tally.measures else "vacuous"
     elif complete and tally.refused == tally.executed:
         outcome = "skip"
     elif tally.informative + tally.refused < clause.asks_for(profile.column, dtype) or not complete:
         outcome = "vacuous"
     else:
         outcome = "pass"
-    return Cell(dtype, device, outcome, tally.executed, tally.informative, tally.worst, None, tally.worst_case)
+    value = describe(tally.measures)
+    return Cell(dtype, device, outcome, tally.executed, tally.informative, tally.worst, value, tally.worst_case)
 
 
-ORDER: tuple[Outcome, ...] = ("fail", "crashed", "timed-out", "vacuous", "not-run", "pass", "skip")
+ORDER: tuple[Outcome, ...] = ("fail", "crashed", "timed-out", "vacuous", "not-run", "measured", "pass", "skip")
 """Of several cells the first of these speaks for the clause."""
 
 
@@ -67,14 +72,24 @@ def report_clause(clause: Clause, cells: Sequence[Cell], absent: Sequence[Cell])
     executed, informative = sum(c.executed for c in cells), sum(c.informative for c in cells)
     few = next((cell for cell in cells if cell.outcome == "vacuous"), None)
     why = None
-    if outcome == "vacuous" and few is not None:
+    if outcome == "vacuous" and clause.level == "GRADE":
+        why = "nothing of it could be measured"
+    elif outcome == "vacuous" and few is not None:
         why = f"only {few.informative} informative cases of {few.executed} in {few.dtype} on {few.device}"
     if outcome == "skip":
         why = "the target does not offer it: it raises where it is asked"
     return ClauseReport(
-        clause.id, clause.level, clause.status, outcome, executed, informative, worst, None, why, case,
+        clause.id, clause.level, clause.status, outcome, executed, informative, worst, _join_values(cells),
+        why, case,
         cells=(*cells, *absent),
     )  # fmt: skip
+
+
+def _join_values(cells: Sequence[Cell]) -> str | None:
+    """What was measured in each dtype, and on each device where there are several."""
+    several = len({cell.device for cell in cells}) > 1
+    told = [(f"{c.dtype} on {c.device}" if several else c.dtype, c.value) for c in cells if c.value is not None]
+    return "; ".join(f"{where}: {value}" for where, value in told) or None
 
 
 def report_unjudged(clause: Clause, outcome: Outcome, why: str) -> ClauseReport:
@@ -83,17 +98,22 @@ def report_unjudged(clause: Clause, outcome: Outcome, why: str) -> ClauseReport:
 
 
 def decides(clause: str, level: str, strict: bool) -> bool:
-    """Does a clause of this level decide the verdict? SHOULD clauses do where it is strict."""
-    return CLAUSES[clause].status == "active" and (level == "MUST" or (strict and level == "SHOULD"))
+    """Does a failure of this clause decide the verdict? A SHOULD does where it is strict, a GRADE as its row says."""
+    counts_as = CLAUSES[clause].fails_as if level == "GRADE" else level
+    return CLAUSES[clause].status == "active" and (counts_as == "MUST" or (strict and counts_as == "SHOULD"))
 
 
 def decide_verdict(reports: Iterable[ClauseReport], strict: bool) -> Verdict:
-    """MUST clauses decide, SHOULD clauses too where the verdict is strict; what they lack makes it incomplete."""
+    """MUST clauses decide, SHOULD clauses too where the verdict is strict; what they lack makes it incomplete.
+
+    A GRADE decides by its failures alone.
+    """
     deciding = [report for report in reports if decides(report.id, report.level, strict)]
     if any(report.outcome in FAILED for report in deciding):
         return "does not conform"
-    if any(report.outcome in ("vacuous", "not-run") for report in deciding) or not any(
-        report.outcome == "pass" for report in deciding
+    asked = [report for report in deciding if report.level != "GRADE"]
+    if any(report.outcome in ("vacuous", "not-run") for report in asked) or not any(
+        report.outcome in ("pass", "measured") for report in deciding
     ):
         return "incomplete"
     return "conforms"

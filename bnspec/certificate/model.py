@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Outcome = Literal["pass", "fail", "skip", "vacuous", "not-run", "crashed", "timed-out"]
+Outcome = Literal["pass", "fail", "measured", "skip", "vacuous", "not-run", "crashed", "timed-out"]
 FAILED: tuple[Outcome, ...] = ("fail", "crashed", "timed-out")
 Verdict = Literal["conforms", "does not conform", "incomplete"]
 
@@ -16,7 +16,10 @@ SCHEMA_VERSION = "1.0"
 
 @dataclass(frozen=True)
 class Cell:
-    """One clause in one dtype on one device. `worst_ratio` is in units of the bound; `case` is where it was met."""
+    """One clause in one dtype on one device. `worst_ratio` is in units of the bound; `case` is where it was met.
+
+    `value` says what a clause measured.
+    """
 
     dtype: str
     device: str

@@ -14,7 +14,9 @@ from bnspec.certificate.merge import decides, describe_ratio
 from bnspec.certificate.model import FAILED, Certificate, ClauseReport, TargetReport
 from bnspec.spec.clauses import CLAUSES
 
-LABELS = {"pass": "pass", "vacuous": "too few", "not-run": "NOT RUN", "skip": "skip"} | dict.fromkeys(FAILED, "FAIL")
+LABELS = {"pass": "pass", "measured": "measured", "vacuous": "too few", "not-run": "NOT RUN", "skip": "skip"}
+LABELS |= dict.fromkeys(FAILED, "FAIL")
+JUDGED = ("pass", "measured", *FAILED, "vacuous")
 
 
 def render(certificate: Certificate) -> str:
@@ -36,7 +38,7 @@ def _render_target(report: TargetReport) -> Iterator[str]:
     failures = [clause for clause in report.clauses if clause.outcome in FAILED]
     failed = {clause.id for clause in failures}
     told = [clause for clause in failures if not failed & set(CLAUSES[clause.id].restates)]
-    for clause in sorted(told, key=lambda c: c.level != "MUST"):
+    for clause in sorted(told, key=lambda c: _binding(c) != "MUST"):
         yield ""
         yield from render_failure(clause, report)
     if len(told) < len(failures):
@@ -50,7 +52,7 @@ def _render_target(report: TargetReport) -> Iterator[str]:
         yield ""
     for clause in report.clauses:
         if clause.status != "planned":
-            yield _render_line(clause)
+            yield from _render_clause(clause)
     planned = sum(clause.status == "planned" for clause in report.clauses)
     yield f"  and {planned} clauses are planned and not yet checked (`bnspec spec` lists them)"
     absent = _list(scope, "devices_not_there")
@@ -62,7 +64,7 @@ def _render_target(report: TargetReport) -> Iterator[str]:
 
 def render_verdict(report: TargetReport) -> str:
     """The line that is quoted: verdict, dialect, what was left out, and how much ran."""
-    judged = [clause for clause in report.clauses if clause.outcome in ("pass", *FAILED, "vacuous")]
+    judged = [clause for clause in report.clauses if clause.outcome in JUDGED]
     executed = sum(clause.executed for clause in judged)
     without = f", without {_list(report.scope, 'without')}" if report.scope["without"] else ""
     only = f", in {_list(report.scope, 'clauses')} alone" if report.scope["clauses"] else ""
@@ -87,7 +89,7 @@ def render_verdict(report: TargetReport) -> str:
 def render_failure(clause: ClauseReport, report: TargetReport) -> Iterator[str]:
     """One message a failure: clause, statement, got and wanted, how far off, and how to run it again."""
     row = CLAUSES[clause.id]
-    yield f"  {clause.level} {clause.id} FAILS: {row.title}"
+    yield f"  {_binding(clause)} {clause.id} FAILS: {row.title}"
     yield from _wrap(row.statement, "      ")
     yield from _wrap(clause.why or "", "    ")
     yield from _wrap(clause.looks or "", "    ")
@@ -100,6 +102,23 @@ def render_failure(clause: ClauseReport, report: TargetReport) -> Iterator[str]:
     left_out = "".join(f" --without {ability}" for ability in _list(report.scope, "without").split(", ") if ability)
     subject = f"{shlex.quote(report.target)}{_render_arguments(report)}{dialect}"
     yield f"    again: bnspec certify {subject}{left_out} --clause {clause.id} --case '{clause.case}'"
+
+
+def _binding(clause: ClauseReport) -> str:
+    """The level that a failure of the clause counts as."""
+    return (CLAUSES[clause.id].fails_as or clause.level) if clause.level == "GRADE" else clause.level
+
+
+def _render_clause(clause: ClauseReport) -> Iterator[str]:
+    """A line a clause; of one that measures, a line for what was measured in one dtype or in several alike."""
+    line, cells = f"  {clause.id:4} {clause.level:6} {LABELS[clause.outcome]:8}", clause.cells
+    values = list(dict.fromkeys(cell.value for cell in cells if cell.value is not None))
+    if not values:
+        yield _render_line(clause)
+    for value in values:
+        where = list(dict.fromkeys(cell.dtype for cell in cells if cell.value == value))
+        yield f"{line}  {', '.join(where)}: {value}"
+        line = " " * len(line)
 
 
 def _render_line(clause: ClauseReport) -> str:
@@ -117,7 +136,7 @@ def render_table(certificate: Certificate) -> Iterator[str]:
     """One line a target."""
     width = max(len(report.target) for report in certificate.targets)
     for report in certificate.targets:
-        judged = [c for c in report.clauses if c.outcome in ("pass", *FAILED, "vacuous")]
+        judged = [c for c in report.clauses if c.outcome in JUDGED]
         failed = " ".join(c.id for c in judged if c.outcome in FAILED)
         yield (
             f"  {report.target:{width}}  {report.verdict:16}  {report.dialect:10}  {len(judged):3} clauses"

@@ -19,6 +19,7 @@ from bnspec.cases.strategies import EPS, draw_cases
 from bnspec.engine.judging import Finding, experiments, find, judge_case
 from bnspec.engine.subject import Subject
 from bnspec.spec.clauses import CLAUSES
+from bnspec.spec.measure import Measure, join
 
 HEAVY = {"float64": 1500}
 """Most values of a case of the first block, where they are judged in more than 100 bits."""
@@ -42,8 +43,11 @@ class Block:
 
 @dataclass
 class Tally:
-    """What a block has to say on one clause. `worst` is the largest ratio, None where nothing was compared; `refused`
-    counts the cases in which the subject raised in the place of each answer, and was allowed to."""
+    """What a block has to say on one clause. `worst` is the largest ratio, None where nothing was compared.
+
+    `refused` counts the cases in which the subject raised in the place of each answer, and was allowed to; `measures`
+    holds the worst measurement of each quantity, of a clause that measures.
+    """
 
     executed: int = 0
     informative: int = 0
@@ -52,6 +56,7 @@ class Tally:
     failures: int = 0
     finding: Finding | None = None
     refused: int = 0
+    measures: dict[str, Measure] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,7 @@ def run_block(
             tally.executed += 1
             tally.informative += judgement.informative
             tally.refused += judgement.refused
+            tally.measures = join(tally.measures, judgement.measures)
             if judgement.ratio is None:
                 continue
             if tally.worst is None or judgement.ratio > tally.worst:

@@ -165,5 +165,5 @@ def _find_limit(size: int, low: int, wrong: Callable[[int], bool | None]) -> str
 
 
 def is_worth_telling(clause: str) -> bool:
-    """What is compared within a bound or bit by bit in many cases; not how bad input is met."""
-    return CLAUSES[clause].family != "B"
+    """What is compared within a bound or bit by bit in many cases; not how bad input is met, nor what is measured."""
+    return CLAUSES[clause].family != "B" and CLAUSES[clause].level != "GRADE"

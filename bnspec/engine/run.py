@@ -194,5 +194,6 @@ def _describe_scope(subject: Subject, plan: Plan, request: Request) -> dict[str,
         "momentum": None if promises.momentum == "free" else promises.momentum,
         "channels": promises.channels,
         "algorithm": promises.algorithm,
+        "reproducible": list(promises.reproducible),
         "strict": request.strict,
     }

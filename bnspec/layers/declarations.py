@@ -8,7 +8,7 @@ from typing import Any
 
 from bnspec.layers.adapter import read_attribute
 from bnspec.layers.construction import EPS_NAMES
-from bnspec.layers.promises import ABILITIES, Momentum
+from bnspec.layers.promises import ABILITIES, REPEATS, Momentum
 from bnspec.layers.target import TargetError, suggest
 from bnspec.spec.bounds import CLASSES
 from bnspec.spec.dialects import DIALECTS
@@ -28,6 +28,7 @@ class Declarations:
     eps: float | None = None
     momentum: float | None = None
     algorithm: str | None = None
+    reproducible: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
 
 
@@ -123,5 +124,6 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "eps": read_number,
     "momentum": read_number,
     "algorithm": _read_name(tuple(CLASSES)),
+    "reproducible": _read_names(tuple(REPEATS)),
     "without": _read_names(tuple(ABILITIES)),
 }

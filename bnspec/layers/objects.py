@@ -198,6 +198,7 @@ def _promise(source: Source, adapter: Adapter, subject: Any, declared: Declarati
         momentum=momentum,
         channels=_fix_channels(source, adapter, subject),
         algorithm=declared.algorithm,
+        reproducible=declared.reproducible,
     )
 
 

@@ -47,6 +47,13 @@ FOLLOWING: dict[str, str] = {
 """The abilities that nobody promises by name: they follow from other promises and from the dialect."""
 ABILITIES: dict[str, str] = PROMISED | FOLLOWING
 
+REPEATS: dict[str, str] = {
+    "run": "another run of the same",
+    "threads": "another number of threads",
+    "rows": "other rows in the batch, in evaluation",
+    "layout": "another layout of the same values",
+}
+"""What a layer may declare to keep every bit of its results (clause N8)."""
 
 Momentum = float | Literal["free", "average", "absent"]
 """A number where it is fixed; else free for whoever constructs, fixed at None (the plain average), or nowhere to be
@@ -58,6 +65,7 @@ class Promises:
     """Ranks, dtypes, devices and abilities on offer; `eps` and `channels` hold the value where it is fixed, else None.
 
     `algorithm` is the declared class of the variance (`bnspec.spec.bounds.CLASSES`); its bound then decides.
+    `reproducible` names what it declares to keep every bit under (`REPEATS`).
     `mixes_ranks` tells whether one layer takes batches of several ranks in turn.
     """
 
@@ -69,6 +77,7 @@ class Promises:
     momentum: Momentum = "free"
     channels: int | None = None
     algorithm: str | None = None
+    reproducible: tuple[str, ...] = ()
     mixes_ranks: bool = False
 
 

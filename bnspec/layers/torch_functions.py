@@ -80,6 +80,7 @@ def resolve_function(
         eps=eps,
         momentum=momentum,
         algorithm=declared.algorithm,
+        reproducible=declared.reproducible,
     )
     draft = Implementation(
         name,

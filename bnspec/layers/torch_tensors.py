@@ -58,7 +58,11 @@ GLOBALS: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
 """What layers of a process share, and how it is read and written."""
 
 PLAIN = {"torch's gradient mode": True}
-SETTINGS: dict[str, dict[str, Any]] = {"plain": PLAIN, "three_threads": {**PLAIN, THREADS: 3}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "plain": PLAIN,
+    "one_thread": {**PLAIN, THREADS: 1},
+    "three_threads": {**PLAIN, THREADS: 3},
+}
 """Settings of the process. A user may have turned gradients off; on three threads most numbers leave a remainder."""
 
 

@@ -127,6 +127,11 @@ SAID: dict[str, str] = {
     "dx-in-place-of-x": "x after the pass",
     "dithered-in-evaluation": "y of the same input again",
     "summed-in-random-order": "of the same run again",
+    # what is declared
+    "squares-declared-two-pass": "class of the variance that running_var shows",
+    "welford-declared-two-pass": "class of the variance that running_var shows",
+    "squares-in-the-backward": "class of the variance that dx shows",
+    "split-in-turn": "under another run of the same",
     # layouts and ranks
     "memory-order-in-evaluation": "right where x is contiguous",
     "offset-ignored": "right where x is contiguous",

@@ -13,6 +13,7 @@ from bnspec.mutants.table_lifecycle import LIFECYCLE
 from bnspec.mutants.table_numpy import NUMPY
 from bnspec.mutants.table_options import OPTIONS
 from bnspec.mutants.table_precision import PRECISION
+from bnspec.mutants.table_promises import PROMISES
 from bnspec.mutants.table_reentry import REENTRY
 from bnspec.mutants.table_right import RIGHT_LAYERS
 from bnspec.mutants.table_second_order import SECOND_ORDER
@@ -25,5 +26,5 @@ __all__ = ["MUTANTS", "RIGHT_LAYERS", "Form", "Mutant", "RightLayer"]
 
 MUTANTS: tuple[Mutant, ...] = (
     *TORCH, *NUMPY, *LIFECYCLE, *REENTRY, *LAYOUTS, *SIZES, *PRECISION, *INPUTS, *OPTIONS, *SEQUENCES,
-    *SURROUNDINGS, *HISTORIES, *SECOND_ORDER,
+    *SURROUNDINGS, *HISTORIES, *SECOND_ORDER, *PROMISES,
 )  # fmt: skip

@@ -89,6 +89,10 @@ RIGHT_LAYERS: tuple[RightLayer, ...] = (
                "numpy", "bnspec.mutants.numpy_right:PaperBackward"),
     RightLayer("numpy-einstein-sums", "einsum for every sum",
                "numpy", "bnspec.mutants.numpy_right:EinsteinSums"),
+    RightLayer("numpy-declared-two-pass", "two passes, declared as such",
+               "numpy", "bnspec.mutants.numpy_promises:DeclaredTwoPass"),
+    RightLayer("numpy-declared-welford", "a running mean, declared as stable",
+               "numpy", "bnspec.mutants.numpy_promises:DeclaredWelford"),
     RightLayer("numpy-returns-all-gradients", "backward returns (dx, dgamma, dbeta)",
                "numpy", "bnspec.mutants.numpy_right:ReturnsAllGradients"),
 )

@@ -8,6 +8,7 @@ from typing import Literal
 from bnspec.spec.formats import PRECISIONS
 
 Level = Literal["MUST", "SHOULD", "GRADE"]
+Binding = Literal["MUST", "SHOULD"]
 Status = Literal["active", "planned", "provisional", "disputed"]
 
 # Informative cases asked for in smoke, standard and thorough, where the usual (8, 64, 512) cannot be reached.
@@ -32,7 +33,8 @@ class Clause:
     that it speaks of, () for all; `informative` is the number of informative cases that a cell (one dtype on one
     device) must reach in the profiles smoke, standard and thorough, 0 where the clause is judged only if it is named;
     `bound` says what decides, with the chapters of `docs/bounds.md`; a `diagnostic` clause follows from others within
-    the propagated bound and explains a failure; `restates` names clauses that this one asks for on certain batches.
+    the propagated bound and explains a failure; `restates` names clauses that this one asks for on certain batches. A
+    GRADE measures and decides nothing; where it holds a layer to something besides, a failure counts `fails_as`.
     """
 
     id: str
@@ -48,6 +50,7 @@ class Clause:
     informative: tuple[int, int, int] = (8, 64, 512)
     diagnostic: bool = False
     restates: tuple[str, ...] = ()
+    fails_as: Binding | None = None
 
     def speaks_of(self, dtype: str) -> bool:
         """Has the clause anything to say on layers of this dtype?"""

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from bnspec.spec.clause import COSTLY, RARE, WIDE, Clause
+from bnspec.spec.clause import ENUMERATED, RARE, WIDE, Clause
 
 NUMERICS: tuple[Clause, ...] = (
     Clause(
         id="N1",
         title="the class of the variance's algorithm",
-        statement="The error of the variance against kappa = sqrt(1 + mu^2/s2) has a slope and reaches sqrt(u) at"
-        " kappa = u^-q; the pair places the algorithm: one pass over squares (q near 1/4), one pass with a running mean"
-        " (slope 1, q near 1/2), two passes (q near 3/4). A declared class that measures lower is a MUST failure.",
+        statement="The error of the variance, as the running variance, y and dx show it, reaches sqrt(u) at"
+        " kappa* = u^-q, kappa = sqrt(1 + mu^2/s2). C: q below 3/8, one pass over squares; A: q from 3/4 on, or slope"
+        " above 3/2 there, two passes; B: else, one pass with a running mean. MUST: no letter below that of the class"
+        " declared, `twopass` A (B through y and dx), `stable` B.",
         why="Relative errors m u kappa^2, m u kappa and m u + (m u kappa)^2: set them to sqrt(u). The slope alone"
-        " cannot tell the first from the last, both have slope 2.",
+        " cannot tell the first from the last, both have slope 2. An output x alpha + shift errs by u kappa with an"
+        " exact variance.",
         source="Chan, Golub & LeVeque 1983, Algorithms for computing the sample variance; google/flax#1491",
-        bound="letter from measured slope and exponent; thresholds between the classes",
+        bound="slope and q of a sweep over 25 condition numbers with m = 256; thresholds between the classes",
         level="GRADE",
-        informative=COSTLY,
+        status="active",
+        dtypes=WIDE,
+        informative=ENUMERATED,
+        fails_as="MUST",
     ),
     Clause(
         id="N2",
@@ -88,23 +93,31 @@ NUMERICS: tuple[Clause, ...] = (
     Clause(
         id="N7",
         title="headroom below the bounds",
-        statement="The worst error over its bound in bits, by quantity and dtype. Missing the bound of the class"
-        " `stable` is a SHOULD failure.",
+        statement="By how many bits the worst error of y, of the running statistics and of the gradients stays below"
+        " its bound in class `stable`, in training, at means of up to u^-1/2/10 deviations among others. SHOULD: it"
+        " stays below.",
         why="A bound holds for every order of summation; how much of it is used tells good kernels from just legal"
         " ones.",
         source="first principles",
-        bound="log2 of error over bound, reported",
+        bound="-log2 of error over bound; e_y, e_rm, e_rv and the gradient bounds of class `stable`",
         level="GRADE",
+        status="active",
+        informative=ENUMERATED,
+        restates=("F1", "R2", "G1"),
+        fails_as="SHOULD",
     ),
     Clause(
         id="N8",
         title="how far results can be repeated",
         statement="Which of these keep every bit: another run, another number of threads, other rows in the batch (in"
-        " evaluation), another layout of the same values.",
+        " evaluation), another layout of the same values. MUST: those that are declared.",
         why="The exact result is the same; equal bits need an equal order of operations too.",
         source="first principles; pytorch/pytorch#121651",
         bound="bit for bit, reported for each",
         level="GRADE",
-        informative=COSTLY,
+        status="active",
+        dtypes=WIDE,
+        informative=ENUMERATED,
+        fails_as="MUST",
     ),
 )
