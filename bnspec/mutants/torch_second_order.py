@@ -70,23 +70,28 @@ class Pushed(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
-        x, weight, bias, mean, rstd, ctx.layer, coupled = inputs
-        ctx.known = know(x.detach(), weight.detach(), mean, rstd, coupled)
-        y: Tensor = ctx.known.xhat * over_channels(weight, x) + over_channels(bias, x)
-        return y
+        x, weight, _, mean, rstd, *_ = inputs
+        ctx.save_for_forward(x, weight, mean, rstd)
+        return Forward.forward(ctx, *inputs)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        return *ctx.layer.first(dy, ctx.known), None, None, None, None
+        return *ctx.layer.first(dy, recall(ctx)), None, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
-        known = ctx.known
+        known = recall(ctx)
         zeros = (torch.zeros_like(known.xhat), torch.zeros_like(known.weight), torch.zeros_like(known.weight))
         given = (zero if t is None else t for t, zero in zip(tangents, zeros, strict=False))
         y: Tensor = ctx.layer.push(*given, known)
         return y
+
+
+def recall(ctx: Any) -> Known:
+    """What a forward kept."""
+    x, weight, mean, rstd = ctx.saved_tensors
+    return know(x, weight, mean, rstd, ctx.coupled)
 
 
 def know(x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor, coupled: bool) -> Known:
