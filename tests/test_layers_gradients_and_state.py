@@ -124,7 +124,9 @@ def test_what_a_layer_lacks_is_none() -> None:
     layer.load(some_state())
     assert layer.describe("running_mean") is None
     lives = {"reentrance", "recomputation", "saves", "copies", "converts", "resets", "memory_formats", "retunes"}
-    assert implementation.promises.abilities == {"gradients", "gradient_subsets"} | lives
+    assert (
+        implementation.promises.abilities == {"gradients", "gradient_subsets", "second_order", "forward_mode"} | lives
+    )
     found = layer.run(batch(4, 3), training=True, grad=ALL).backward(batch(4, 3))
     assert (found.gamma, found.beta) == (None, None)
 
