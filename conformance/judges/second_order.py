@@ -37,10 +37,10 @@ def judge_g10(record: DerivativeRecord) -> Judgement:
 
 
 def judge_g13(record: DerivativeRecord) -> Judgement:
-    """Each tangent that comes out is right; one that is lost on the way stands for zero, and is wrong."""
+    """Each tangent that comes out is right; where none does, as of most custom operations, none is offered."""
     checks = []
     for push in record.pushes:
-        if push.answer.error is not None:
+        if push.answer.error is not None or push.answer.get()[1] is None:
             checks.append(REFUSED)
             continue
         moved = [name for name in ("x", "gamma", "beta") if getattr(push.along, name) is not None]

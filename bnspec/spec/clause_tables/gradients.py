@@ -181,13 +181,14 @@ GRADIENTS: tuple[Clause, ...] = (
         title="forward mode agrees with the Jacobian",
         statement="For tangents x', gamma', beta': y' = gamma' xh + beta' + gamma r (x' - mean(x') - xh sum(xh x')/K)"
         " in training, gamma' (x - rm) t + beta' + gamma t x' in evaluation, t = 1/sqrt(rv + eps); or an"
-        " error, never another number: a y without a tangent stands for zero. Forward over forward is not"
-        " asked for.",
+        " error, or a y without any tangent, never another number. Forward over forward is not asked for.",
         why="The Jacobian of G4 applied from the other side: it is symmetric in i and j; gamma and beta enter"
-        " linearly.",
+        " linearly. A layer may be right in all that backwards ask of it and fold its parameters where none needs a"
+        " gradient, which forward mode does not tell it: hence SHOULD.",
         source="from G4; pytorch/pytorch#196699",
         bound="e_dx of G1 with x' for g, plus e_y with gamma' and beta' for gamma and beta; or an exception",
         status="active",
+        level="SHOULD",
         needs=("forward_mode",),
         dtypes=WIDE,
         informative=FROM_STANDARD,
