@@ -32,7 +32,9 @@ ACTIVE = {
 }
 DIAGNOSTIC = ["F2", "F9", "F10", "E6", "G3", "G5", "G11", "G12"]
 NOT_MUST = {
-    **dict.fromkeys(["F12", "G14", "L6", "L7", "L8", "B9", "B10", "S7", "C1", "C2", "C3", "C4", "C5", "C6"], "SHOULD"),
+    **dict.fromkeys(
+        ["F12", "G13", "G14", "L6", "L7", "L8", "B9", "B10", "S7", "C1", "C2", "C3", "C4", "C5", "C6"], "SHOULD"
+    ),
     **dict.fromkeys(["N1", "N7", "N8"], "GRADE"),
 }
 
