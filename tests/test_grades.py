@@ -37,7 +37,7 @@ SMOKE = PROFILES["smoke"]
 
 
 def judge(layer: Any, *clauses: str, **options: Any) -> Any:
-    return bnspec.certify(layer, profile="smoke", clauses=clauses, **options).targets[0]
+    return bnspec.certify(layer, profile="standard", clauses=clauses, **options).targets[0]
 
 
 # The rule
@@ -116,7 +116,7 @@ def test_what_is_declared_and_not_so_is_refused(mutant: Any) -> None:
 
 def test_the_message_says_what_was_declared_and_what_measured() -> None:
     certificate = bnspec.certify(
-        numpy_promises.WelfordDeclaredTwoPass, profile="smoke", clauses=["N1"], dtypes=["float32"]
+        numpy_promises.WelfordDeclaredTwoPass, profile="standard", clauses=["N1"], dtypes=["float32"]
     )
     text = " ".join(str(certificate).split())
     assert "MUST N1 FAILS" in text
@@ -231,7 +231,7 @@ def test_workers_and_the_json_tell_the_same_values(tmp_path: Path, capsys: pytes
     values = []
     for workers in ("1", "2"):
         file = tmp_path / f"{workers}.json"
-        arguments = ["certify", target, "--clause", "N1", "N7", "--profile", "smoke", "-n", workers]
+        arguments = ["certify", target, "--clause", "N1", "N7", "--profile", "standard", "-n", workers]
         assert main([*arguments, "--json", str(file)]) == 0
         document = json.loads(file.read_text(encoding="utf-8"))
         validate(document, SCHEMA)
@@ -243,4 +243,4 @@ def test_workers_and_the_json_tell_the_same_values(tmp_path: Path, capsys: pytes
 
 
 def test_a_certificate_with_grades_is_valid() -> None:
-    validate(json.loads(render_json(bnspec.certify(torch.nn.BatchNorm1d, profile="smoke", clauses=["N8"]))), SCHEMA)
+    validate(json.loads(render_json(bnspec.certify(torch.nn.BatchNorm1d, profile="standard", clauses=["N8"]))), SCHEMA)

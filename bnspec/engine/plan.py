@@ -57,7 +57,7 @@ class Plan:
             Block(experiment.name, dtype, device, index)
             for index in range(self.profile.blocks)
             for experiment in experiments().values()
-            if (experiment.cases or index == 0) and index >= experiment.first
+            if index == experiment.first or (experiment.cases and index > experiment.first)
             for dtype in self.dtypes
             if experiment.acts_in(dtype) and not experiment.absent
             if any(CLAUSES[clause].speaks_of(dtype) for clause in self.clauses & experiment.judges.keys())

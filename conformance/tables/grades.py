@@ -1,4 +1,4 @@
-"""Grades: what is measured, on batches of their own."""
+"""Grades: what is measured, on batches of their own; what decides nothing waits for the profile standard."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ GRADES = (
         {"N1": grades.judge_n1},
         needs=("batch_statistics",),
         cases=0,
+        first=1,
         literal=tuple(Case("sweep", "float32", shape, 1e-5, 0.3, layout=layout) for shape, layout in SWEPT),
     ),
     Experiment(
@@ -52,6 +53,7 @@ GRADES = (
         act_repeats,
         {"N8": grades.judge_n8},
         cases=0,
+        first=1,
         literal=tuple(Case("repeats", "float32", shape, 1e-5, 0.3) for shape in REPEATED),
     ),
 )
