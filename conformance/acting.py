@@ -36,6 +36,13 @@ def attempt(call: Callable[[], T]) -> Attempt[T]:
         return Attempt(error=error)
 
 
+def shaped(passed: Pass, x: Array) -> Pass:
+    """A pass whose output has the shape of its input. Raises SubjectError for any other."""
+    if passed.y.shape != x.shape:
+        raise SubjectError("forward", f"gave shape {passed.y.shape} for a batch of shape {x.shape}")
+    return passed
+
+
 @dataclass(frozen=True)
 class Stage:
     """Where a case is acted out: a subject, a case and a device."""

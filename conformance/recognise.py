@@ -127,7 +127,8 @@ def _observe(record: ObservedPass, quantity: str) -> tuple[Array, Number, Floats
     """What was observed of a quantity, its exact value and its bound; None where nothing was."""
     expected = record.expected
     if quantity == "y":
-        return channel_major(record.played.y.get()), expected.forward.y, expected.e_y
+        y = record.played.y.get()
+        return (channel_major(y), expected.forward.y, expected.e_y) if y.shape == record.batch.x.shape else None
     if quantity in ("running_mean", "running_var"):
         state = record.played.after_forward.get()
         buffer = getattr(state, quantity)
@@ -140,6 +141,6 @@ def _observe(record: ObservedPass, quantity: str) -> tuple[Array, Number, Floats
     exact, bound = record.expected_gradients
     name = {"dx": "x", "dgamma": "gamma", "dbeta": "beta"}[quantity]
     got = getattr(gradients, name)
-    if got is None:
+    if got is None or (name == "x" and got.shape != record.batch.x.shape):
         return None
     return channel_major(got) if name == "x" else got.reshape(-1), getattr(exact, name), getattr(bound, name)

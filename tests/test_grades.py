@@ -244,3 +244,28 @@ def test_workers_and_the_json_tell_the_same_values(tmp_path: Path, capsys: pytes
 
 def test_a_certificate_with_grades_is_valid() -> None:
     validate(json.loads(render_json(bnspec.certify(torch.nn.BatchNorm1d, profile="standard", clauses=["N8"]))), SCHEMA)
+
+
+# Layers that are wrong in shape
+
+
+class Summed(torch.nn.BatchNorm1d):
+    """An output without axes."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).sum()
+
+
+class Shortened(torch.nn.BatchNorm1d):
+    """The first example alone comes out."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x)[:1]
+
+
+@pytest.mark.parametrize("clause", ["N1", "N8", "C1", "C4", "C5"])
+@pytest.mark.parametrize("layer", [Summed, Shortened])
+def test_an_output_of_another_shape_is_a_finding_and_no_fault_of_the_suite(layer: Any, clause: str) -> None:
+    found = judge(layer, clause, dtypes=("float64",)).clause(clause)
+    assert found.outcome in ("crashed", "fail", "vacuous")
+    assert found.executed

@@ -21,7 +21,7 @@ from bnspec.layers.protocol import NONE, Array, Grad, Gradients, Layer, Pass, St
 from bnspec.spec.bounds import GradientError
 from bnspec.spec.equations import Cotangents
 
-from ..acting import Stage
+from ..acting import Stage, shaped
 from ..expected import ExpectedPass, expect_training
 
 Floats = NDArray[np.float64]
@@ -39,10 +39,7 @@ class Normaliser:
         """The layer's pass of z (C, m). Raises SubjectError, for an output of another shape too."""
         self.layer.load(self.start)
         x = to_native(self.stage.case, z)
-        link = Link(self.stage, self.start, x, self.layer.run(x, training=training, grad=grad))
-        if link.passed.y.shape != x.shape:
-            raise SubjectError("forward", f"gave shape {link.passed.y.shape} for a batch of shape {x.shape}")
-        return link
+        return Link(self.stage, self.start, x, shaped(self.layer.run(x, training=training, grad=grad), x))
 
 
 @dataclass(frozen=True)

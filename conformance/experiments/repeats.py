@@ -13,7 +13,7 @@ from bnspec.cases.layouts import lay_out
 from bnspec.layers.protocol import NONE, Array, State
 from bnspec.layers.surroundings import preserving
 
-from ..acting import Stage
+from ..acting import Stage, shaped
 from .states import keep_offered
 
 Bits = dict[str, Array]
@@ -54,7 +54,7 @@ def _run(stage: Stage, start: State, batch: Batch) -> Bits:
     subject = stage.subject
     layer = subject.make_layer(stage.case, stage.device)
     layer.load(start)
-    passed = layer.run(batch.x, training=True, grad=stage.grad)
+    passed = shaped(layer.run(batch.x, training=True, grad=stage.grad), batch.x)
     found: dict[str, Array | None] = {"y": passed.y}
     if subject.offers("gradients"):
         gradients = passed.backward(batch.dy)
@@ -63,7 +63,7 @@ def _run(stage: Stage, start: State, batch: Batch) -> Bits:
     found |= {"running_mean": state.running_mean, "running_var": state.running_var}
     if subject.offers("evaluation", "running_statistics"):
         layer.load(start)
-        found["evaluation"] = layer.run(batch.x, training=False, grad=NONE).y
+        found["evaluation"] = shaped(layer.run(batch.x, training=False, grad=NONE), batch.x).y
     return {name: np.array(value, order="C") for name, value in found.items() if value is not None}
 
 
@@ -79,5 +79,5 @@ def _evaluate_rows(stage: Stage, start: State, x: Array) -> Bits:
     layer = stage.subject.make_layer(stage.case, stage.device)
     layer.load(start)
     half = len(x) // 2
-    halves = [layer.run(rows, training=False, grad=NONE).y for rows in (x[:half], x[half:])]
+    halves = [shaped(layer.run(rows, training=False, grad=NONE), rows).y for rows in (x[:half], x[half:])]
     return {"evaluation": np.concatenate(halves)}

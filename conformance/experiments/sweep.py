@@ -21,7 +21,7 @@ from bnspec.spec.equations import (
 )
 from bnspec.spec.stability import POINTS, grid
 
-from ..acting import Stage
+from ..acting import Stage, shaped
 from .states import keep_offered
 
 Floats = NDArray[np.float64]
@@ -102,7 +102,7 @@ def act_sweep(stage: Stage) -> SweepRecord:
             x = lay_out(from_channel_major(cast((values + means) * scale, dtype), case.shape), case.layout)
             dy = cast(random.standard_normal(case.shape), dtype)
             layer.load(start)
-            passed = layer.run(x, training=True, grad=stage.grad)
+            passed = shaped(layer.run(x, training=True, grad=stage.grad), x)
             found = [x, dy, passed.y]
             if subject.offers("gradients"):
                 dx = passed.backward(lay_out(dy, case.layout)).x
@@ -110,7 +110,9 @@ def act_sweep(stage: Stage) -> SweepRecord:
             row = [channel_major(each)[looked_at] for each in found]
             if shown:
                 after = layer.state().running_var
-                row.append((np.full(case.channels, np.nan) if after is None else after.reshape(-1))[looked_at])
+                if after is None or after.size != case.channels:
+                    after = np.full(case.channels, np.nan)
+                row.append(after.reshape(-1)[looked_at])
             columns.append(row)
     x, dy, y, *rest = (np.stack(column) for column in zip(*columns, strict=True))
     return SweepRecord(stage, x, dy, y, rest[0] if subject.offers("gradients") else None, rest[-1] if shown else None)
