@@ -25,8 +25,6 @@ HEAVY = {"float64": 1500}
 """Most values of a case of the first block, where they are judged in more than 100 bits."""
 HEAVY_ELSEWHERE = 20000
 """The same where float64 judges."""
-LATE = {"float64": 5000}
-"""The same of a case whose information is all in its tail, which float32 tells exactly at any length."""
 MOST_CHANNELS = 16
 """Of a layer that is given ready-made no more channels count for that: it has as many in every case."""
 LARGEST_WIDENED = 150_000
@@ -90,11 +88,10 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
         return [Case(block.experiment, block.dtype, shape, eps, momentum) for shape in shapes]
     for literal in experiment.literals(block.dtype):
         case = literal if scope.channels is None else _widen(literal, scope.channels)
-        # Float32 is blind to the lost tail of a long batch of spread values: there float64 tells.
+        # Float32 is blind to a lost tail of a long batch: there float64 tells, and at once.
         width = case.channels if scope.channels is None else min(case.channels, MOST_CHANNELS)
         size = width * case.count
-        most = LATE.get(block.dtype, size) if case.fill == "late" else HEAVY.get(block.dtype, HEAVY_ELSEWHERE)
-        waits = experiment.cases > 0 and size > most
+        waits = experiment.cases > 0 and size > HEAVY.get(block.dtype, HEAVY_ELSEWHERE) and case.fill != "late"
         if block.index != max(int(waits), experiment.first):
             continue
         if len(case.shape) not in scope.ranks or not (case.training or scope.evaluation):
