@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bnspec import __version__
+from bnspec.engine.collecting import collecting_rarely
 from bnspec.spec.clauses import CLAUSES, FAMILIES, LEVELS, NOTATION, SPEC_VERSION, UnknownClause, find_clause
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     options = build_parser().parse_args(arguments)
     try:
-        code: int = options.run(options)
+        with collecting_rarely():
+            code: int = options.run(options)
     except KeyboardInterrupt:
         print("bnspec: interrupted; nothing was certified", file=sys.stderr)
         return 130

@@ -71,9 +71,12 @@ def compare(
         return VACUOUS
     with np.errstate(all="ignore"):
         error = arithmetic.float64(abs(arithmetic.array(observed) - exact))
-        ratios = np.where(error == 0, 0.0, error / bound)
-        ratios = np.where(np.isnan(error), np.inf, ratios)
-    ratios = np.where(claimed, ratios, -1.0)
+        ratios = error / bound
+    undefined = np.isnan(ratios)
+    if undefined.any():
+        ratios = np.where(undefined, np.where(error == 0, 0.0, np.inf), ratios)
+    if not claimed.all():
+        ratios = np.where(claimed, ratios, -1.0)
     worst = np.unravel_index(int(np.argmax(ratios)), shape)
     ratio = float(ratios[worst])
     tells = np.asarray(informative)

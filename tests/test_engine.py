@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from bnspec.cases.fills import FILLS
 from bnspec.cases.layouts import LAYOUTS, channel_major, from_channel_major, lay_out, repeat
 from bnspec.cases.strategies import FILL_WEIGHTS, Scope, draw_cases, palette
 from bnspec.engine.blocks import Block, run_block, seed_of
+from bnspec.engine.collecting import RARELY, collecting_rarely
 from bnspec.engine.judging import judge_case
 from bnspec.engine.plan import Request, make_plan
 from bnspec.engine.shrinking import shrink
@@ -159,3 +162,10 @@ def test_what_a_subject_raises_is_a_finding() -> None:
     assert {clause: (j.crashed, j.got) for clause, j in judged.items() if clause != "R2"} == dict.fromkeys(
         ("F1", "G1"), (True, "raised RuntimeError: no fives")
     )
+
+
+def test_the_garbage_collector_is_as_it_was_after_a_run() -> None:
+    before = gc.get_threshold()
+    with collecting_rarely():
+        assert gc.get_threshold() == RARELY
+    assert gc.get_threshold() == before

@@ -92,6 +92,8 @@ class StatisticsError:
 
 def accumulate(n: Any, u: float) -> Any:
     """gamma_n = n u/(1 - n u), the growth of n roundings (Higham 2002, Lemma 3.1); infinite from n u >= 1/2 on."""
+    if isinstance(n, int | float):
+        return n * u / (1.0 - n * u) if n * u < 0.5 else np.inf
     nu = np.asarray(n * u, dtype=np.float64)
     return np.where(nu < 0.5, nu / np.maximum(1.0 - nu, 0.5), np.inf)
 

@@ -43,6 +43,7 @@ GRADES = (
         act_training,
         {"N7": headroom.judge_n7},
         cases=2,
+        first=1,
         longest=260,
         literal=tuple(Case("headroom", "float32", shape, 1e-5, 0.3, "offset") for shape in ILL_CONDITIONED),
         low_cases=1,
