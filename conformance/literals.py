@@ -104,8 +104,8 @@ _LIVES = (
     evaluate4 keep3 copy answer_last train2 convert train2 evaluate3 reset train2 refuse train4 evaluate3""",
     """keep3 evaluate2 switch_to_evaluation answer_first train_unrecorded4 again write_buffers keep_evaluation3
     answer_last train_frozen3 write_parameters train_frozen2 restore_nothing restore_parameters train3 travel evaluate4
-    average train3 train2
-    switch_to_training evaluate_unrecorded7 restore_older train5 copy copy train3 evaluate2""",
+    average train3 train2 switch_to_training evaluate_unrecorded7
+    restore_older train5 copy copy train3 evaluate2""",
 )
 """Every act that is not recomputation, at least once."""
 

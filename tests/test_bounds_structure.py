@@ -95,6 +95,8 @@ def test_accumulated_roundings_grow_and_end_without_a_claim() -> None:
     u = FLOAT32.unit_roundoff
     assert accumulate(1, u) == u / (1 - u)
     assert accumulate(100, u) > 100 * u
+    for n in (3, 7.5, 1e6):
+        assert accumulate(np.array([n, 1 / u]), u).tolist() == [accumulate(n, u), np.inf]
     assert accumulate(0.5 / u, u) == np.inf
 
 

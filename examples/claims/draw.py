@@ -35,7 +35,7 @@ COLOURS = ("#0b6e99", "#c8553d", "#588157", "#8a6fa8", "#b08900")
 
 def stage(experiment: str, *shape: int, **decisions: bool) -> Stage:
     """Where an experiment is acted out: with reference:torch in float64, on the CPU."""
-    return Stage(SUBJECT, Case(experiment, "float64", shape, 1e-5, 0.1, **decisions), "cpu")  # type: ignore[arg-type]
+    return Stage(SUBJECT, Case(experiment, "float64", shape, 1e-5, 0.1, **decisions), "cpu")  # type: ignore[arg-type]  # names of fields
 
 
 def draw_widths() -> Figure:
@@ -77,7 +77,7 @@ def draw_coupled() -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(6.4, 3))
     for axis, mode in zip(axes, ("training", "evaluation"), strict=True):
         record = act_jacobian(stage("jacobian", 8, 1, training=mode == "training"))
-        rows = np.array([played.gradients.get().x[:, 0] for _, played in record.rows])  # type: ignore[index]
+        rows = np.array([played.gradients.get().x[:, 0] for _, played in record.rows])  # type: ignore[index]  # x was asked for
         reach = np.abs(rows).max()
         axis.pcolormesh(rows[::-1], cmap="RdBu", vmin=-reach, vmax=reach, edgecolors="white")
         axis.set(title=mode, xlabel="j", ylabel="i", xticks=[], yticks=[], aspect="equal")
