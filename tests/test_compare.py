@@ -25,11 +25,11 @@ NAN, INF = np.nan, np.inf
         (1.0, 1.0, NAN, None),
     ],
 )
-@pytest.mark.parametrize("beside", [None, INF])
+@pytest.mark.parametrize("beside", [None, 9.0, NAN])
 def test_what_is_no_number_is_off_by_no_bound_unless_nothing_is_claimed(
     observed: float, exact: float, bound: float, ratio: float | None, beside: float | None
 ) -> None:
-    """`beside` adds a value of which nothing is claimed, however far off it is."""
-    rows = [(observed, exact, bound), *([] if beside is None else [(9.0, 0.0, beside)])]
+    """`beside` is another value, of which nothing is claimed."""
+    rows = [(observed, exact, bound), *([] if beside is None else [(beside, 0.0, INF)])]
     seen, right, limit = (np.array([column]) for column in zip(*rows, strict=True))
     assert compare("y", seen, right, limit, DOUBLE).ratio == ratio

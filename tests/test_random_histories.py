@@ -99,6 +99,18 @@ def test_each_act_of_torch_is_right_and_says_something(name: str, momentum: floa
     assert not judged.failed, judged
 
 
+@pytest.mark.parametrize(
+    "acts",
+    [
+        ("keep3", "train_unrecorded3", "answer_first"),  # freezes gamma and beta while a pass waits for its backward
+        ("keep_evaluation3", "train4", "keep2", "answer_first"),  # writes the buffers that an evaluation has read
+    ],
+)
+def test_what_is_no_fault_of_the_layer_is_none(acts: tuple[str, ...]) -> None:
+    judged = judge_s5(play(*acts))
+    assert not judged.failed, judged
+
+
 def break_output(record: RandomHistoryRecord) -> None:
     played = record.steps[1].calls[0].played
     record.steps[1].calls[0] = replace(
