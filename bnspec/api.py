@@ -14,7 +14,7 @@ from bnspec.engine.subject import Recipe, Subject
 from bnspec.layers.implementation import resolve
 from bnspec.layers.promises import Promises
 from bnspec.layers.target import TargetError, load_target, names
-from bnspec.spec.dialects import Dialect, UnknownDialect, find_dialect, is_frozen
+from bnspec.spec.dialects import Dialect, UnknownDialect, find_dialect, is_frozen, may_average
 from bnspec.spec.formats import PRECISIONS, arithmetic_of
 
 DEFAULT_DIALECT = "torch"
@@ -43,10 +43,11 @@ def certify(
     in a child process. Non-conformance is in the certificate and never raised.
     Raises TargetError where the object cannot be constructed or called, UsageError where a name does not exist.
     """
-    request = Request(
-        dialect, profile, seed, tuple(devices), tuple(dtypes), tuple(without), tuple(clauses), strict, fail_fast
+    request = check_request(
+        Request(
+            dialect, profile, seed, tuple(devices), tuple(dtypes), tuple(without), tuple(clauses), strict, fail_fast
+        )
     )
-    check_request(request)
     if isinstance(obj, str):
         obj, target = load_target(obj).obj, target or obj
     name = target or f"{getattr(obj, '__module__', '?')}:{getattr(obj, '__qualname__', type(obj).__name__)}"
@@ -104,7 +105,7 @@ def make_subject(
     if is_frozen(chosen) and "running_statistics" not in promises.abilities:
         raise UsageError(f"dialect {name!r} is that of frozen layers, and the target has no running statistics")
     _check_fixed(promises, request, chosen)
-    left_out = set(request.without) | (set() if chosen.momentum_none == "cumulative" else {"cumulative"})
+    left_out = set(request.without) | (set() if may_average(chosen) else {"cumulative"})
     recipe = None if target is None else Recipe(target, dict(arguments), request)
     return Subject(implementation, chosen, replace(promises, abilities=promises.abilities - left_out), recipe), source
 
@@ -130,7 +131,7 @@ def _check_fixed(promises: Promises, request: Request, dialect: Dialect) -> None
             "the target takes no momentum, and a layer has no attribute of that name: declare the value in use,"
             " bnspec_momentum = ..., on the class or function"
         )
-    if promises.momentum == "average" and dialect.momentum_none != "cumulative":
+    if promises.momentum == "average" and not may_average(dialect):
         raise UsageError(
             f"momentum is fixed at None, and dialect {dialect.name!r} has no plain average: give a number, as --arg"
             " momentum=0.1, or another --dialect"

@@ -83,7 +83,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     certify.add_argument("--without", nargs="+", default=[], metavar="ABILITY",
                          help="leave out what the target does not offer, such as gradients")  # fmt: skip
-    certify.add_argument("--clause", nargs="+", default=[], metavar="ID", help="judge these clauses alone")
+    certify.add_argument(
+        "--clause",
+        nargs="+",
+        default=[],
+        metavar="ID",
+        help="judge these clauses alone; of SHOULD clauses named alone each decides",
+    )
     certify.add_argument("--case", metavar="ADDRESS", help="run one case again, by the address that a failure prints")
     certify.add_argument("--strict", action="store_true", help="SHOULD clauses decide too")
     certify.add_argument("--fail-fast", action="store_true", help="stop at the first failure, and do not shrink it")
@@ -119,11 +125,10 @@ def _certify(options: argparse.Namespace) -> int:
     from bnspec.engine.threads import prefer_one_thread
     from bnspec.layers.target import TargetError, parse_arguments
 
-    request = Request(
+    request = check_request(Request(
         options.dialect, options.profile, options.seed, tuple(options.device), tuple(options.dtype),
         tuple(options.without), tuple(options.clause), options.strict, options.fail_fast,
-    )  # fmt: skip
-    check_request(request)
+    ))  # fmt: skip
     _check_workers(options.n)
     if options.isolate and options.n > 1:
         raise UsageError("--isolate judges in one child process: leave -n out")

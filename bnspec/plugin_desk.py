@@ -87,7 +87,7 @@ class Desk:
             self._folder = tempfile.TemporaryDirectory(prefix="bnspec-")
         self.shared = Path(worker["bnspec_blocks"] if worker is not None else self._folder.name)  # type: ignore[union-attr]
         try:
-            check_request(request)
+            request = check_request(request)
             check_writable("--bn-json", self.json)
             arguments = parse_arguments(option("bn_arg"))
             self.assignments = [

@@ -368,3 +368,10 @@ def test_the_python_of_the_readme_runs() -> None:
     assert blocks
     for block in blocks:
         exec(block, {})
+
+
+def test_shoulds_named_alone_decide(capsys: Output) -> None:
+    assert main(["certify", "torch.nn:BatchNorm1d", "--clause", "G14", "--profile", "smoke"]) == 1
+    assert main(["certify", "torch.nn:BatchNorm1d", "--clause", "F12", "N7", "--profile", "smoke"]) == 0
+    assert main(["certify", "torch.nn:BatchNorm1d", "--clause", "G14", "F1", "--profile", "smoke"]) == 0
+    assert "SHOULD" in capsys.readouterr().out

@@ -69,8 +69,14 @@ def test_the_plain_average_alone_is_judged() -> None:
 
 
 def test_a_dialect_without_the_plain_average_refuses_it() -> None:
-    with pytest.raises(UsageError, match="momentum is fixed at None, and dialect 'makemore' has no plain average"):
-        judge(nn.BatchNorm1d(3, momentum=None), dialect="makemore")
+    with pytest.raises(UsageError, match="momentum is fixed at None, and dialect 'mlx' has no plain average"):
+        judge(nn.BatchNorm1d(3, momentum=None), dialect="mlx")
+
+
+def test_who_takes_what_its_dialect_refuses_is_held_to_the_plain_average() -> None:
+    report = judge("reference:torch", clauses=["R4"])
+    assert report.dialect == "makemore"
+    assert report.clause("R4").outcome == "pass"
 
 
 @pytest.mark.parametrize("eps", [0.0, 1e-40, 1e35])

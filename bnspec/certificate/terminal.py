@@ -50,11 +50,15 @@ def _render_target(report: TargetReport) -> Iterator[str]:
     for note in report.notes:
         yield from _wrap(f"In short: {note}.", "  ")
         yield ""
-    for clause in report.clauses:
-        if clause.status != "planned":
-            yield from _render_clause(clause)
-    planned = sum(clause.status == "planned" for clause in report.clauses)
-    yield f"  and {planned} clauses are planned and not yet checked (`bnspec spec` lists them)"
+    asked = _list(scope, "clauses").split(", ") if scope["clauses"] else []
+    shown = [clause for clause in report.clauses if clause.status != "planned" and (not asked or clause.id in asked)]
+    for clause in shown:
+        yield from _render_clause(clause)
+    if asked:
+        yield f"  and {len(report.clauses) - len(shown)} clauses were not asked for"
+    else:
+        planned = sum(clause.status == "planned" for clause in report.clauses)
+        yield f"  and {planned} clauses are planned and not yet checked (`bnspec spec` lists them)"
     absent = _list(scope, "devices_not_there")
     if absent:
         yield f"  NOT RUN on {absent}: there is no such device here"

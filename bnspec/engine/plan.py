@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from bnspec.engine.blocks import Block
@@ -83,8 +83,11 @@ def refuse_unknown(what: str, given: str, known: Collection[str]) -> UsageError:
     return UsageError(f"there is no {what} {given!r}: {hint}")
 
 
-def check_request(request: Request) -> None:
-    """Raises UsageError for a name that exists in no table."""
+def check_request(request: Request) -> Request:
+    """The request, strict where it names clauses of which none would decide otherwise: they are what it asks for.
+
+    Raises UsageError for a name that exists in no table.
+    """
     if request.profile not in PROFILES:
         raise refuse_unknown("profile", request.profile, PROFILES)
     for dtype in request.dtypes:
@@ -101,6 +104,9 @@ def check_request(request: Request) -> None:
     for device in request.devices:
         if device not in ("cpu", "cuda", "all") and not device.startswith("cuda:"):
             raise UsageError(f"there is no device {device!r}: write cpu, cuda, cuda:0 or all")
+    if request.clauses and not any(CLAUSES[clause].level == "MUST" for clause in request.clauses):
+        return replace(request, strict=True)
+    return request
 
 
 def make_plan(subject: Subject, request: Request) -> Plan:

@@ -279,6 +279,11 @@ def is_frozen(dialect: Dialect) -> bool:
     return dialect.training_statistics == "running" and dialect.stores == "nothing"
 
 
+def may_average(dialect: Dialect) -> bool:
+    """Can momentum=None mean anything but the plain average, of a layer that takes it? Where others refuse it, no."""
+    return dialect.momentum_none in ("cumulative", "refused")
+
+
 class UnknownDialect(ValueError):
     """No dialect has this name; the message names close ones and how to list all."""
 
