@@ -106,9 +106,10 @@ def build_parser() -> argparse.ArgumentParser:
     selftest.add_argument("--profile", default="smoke", help="smoke (default), standard or thorough")
     selftest.add_argument("--seed", type=int, default=0, help="another seed draws other cases (default 0)")
     selftest.add_argument("--only", choices=("wrong", "right"), help="try the wrong layers alone, or the right ones")
-    selftest.add_argument("--fail-fast", action="store_true", help="leave a wrong layer at its first failure")
+    selftest.add_argument("--matrix", action="store_true",
+                          help="judge wrong layers by every clause, and not to the first failure alone")  # fmt: skip
     selftest.add_argument("-n", type=int, default=1, metavar="WORKERS", help="run in so many processes (default 1)")
-    selftest.add_argument("--page", metavar="FILE", help="write the outcome as Markdown, too")
+    selftest.add_argument("--page", metavar="FILE", help="write the matrix as Markdown")
     selftest.set_defaults(run=_selftest)
 
     spec = commands.add_parser("spec", help="print the specification, or one clause of it")
@@ -208,7 +209,8 @@ def _selftest(options: argparse.Namespace) -> int:
     def tell(line: str) -> None:
         print(line, flush=True)
 
-    trials = run_selftest(layers, options.profile, options.seed, tell, fail_fast=options.fail_fast, workers=options.n)
+    hasty = not (options.matrix or options.page)
+    trials = run_selftest(layers, options.profile, options.seed, tell, fail_fast=hasty, workers=options.n)
     if options.page:
         write_whole("--page", options.page, render_page(trials, options.profile, options.seed))
     return int(any(trial.is_off for trial in trials))

@@ -1,6 +1,7 @@
 """The suite on trial: every wrong layer of the museum must be refused, and no right one.
 
-A run prints the kill matrix, wrong layer by clause, then who survived, who was refused by mistake, and the time.
+A run leaves a wrong layer at its first failure, or goes on and prints the kill matrix, wrong layer by clause; then who
+survived, who was refused by mistake, and the time.
 """
 
 from __future__ import annotations
@@ -127,11 +128,10 @@ def run_selftest(
     right = [trial for trial in trials if isinstance(trial.layer, RightLayer)]
     survivors, alarms = ([t.layer.id for t in group if t.is_off] for group in (wrong, right))
     tell("")
-    if wrong:
+    if wrong and not fail_fast:
         for line in render_kills(kills):
             tell(line)
-        if not fail_fast:
-            tell(f"right diagnosis: {sum(t.diagnosis is not None for t in wrong)} of {len(wrong)}")
+        tell(f"right diagnosis: {sum(t.diagnosis is not None for t in wrong)} of {len(wrong)}")
     tell(f"survivors: {', '.join(survivors) or 'none'}")
     tell(f"false alarms: {', '.join(alarms) or 'none'}")
     tell(

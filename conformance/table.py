@@ -15,6 +15,41 @@ EXPERIMENTS: dict[str, Experiment] = {
 }
 
 
+IN_HASTE = (
+    ("history", "mixed_float16"),
+    ("initial", "float64"),
+    ("bad_input", "float64"),
+    ("nonfinite", "float32"),
+    ("random_history", "float32"),
+    ("initial", "float16"),
+    ("training", "float16"),
+    ("unscaled", "float64"),
+    ("untracked", "float32"),
+    ("formats", "float64"),
+    ("history", "float64"),
+    ("second_order", "float32"),
+    ("arguments", "float32"),
+    ("reentrance", "float32"),
+    ("memory", "float64"),
+    ("evaluation", "mixed_float16"),
+    ("cumulative", "float32"),
+    ("forward_mode", "float64"),
+    ("training", "mixed_bfloat16"),
+    ("gradients", "mixed_float16"),
+    ("life_cycle", "float32"),
+    ("unshifted", "float32"),
+    ("switch", "float32"),
+    ("relations", "float32"),
+    ("training", "float32"),
+    ("singles", "float32"),
+    ("repeats", "float32"),
+    ("evaluation", "float32"),
+    ("training", "float64"),
+)
+"""Experiments and dtypes whose blocks refuse most wrong layers of the museum a second, for who stops at the first
+failure; the others follow. Measured: `docs/where-examples-pay.md`."""
+
+
 def judged_clauses() -> frozenset[str]:
     """Every clause that has a judge."""
     return frozenset(clause for experiment in EXPERIMENTS.values() for clause in experiment.judges)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from bnspec.conformance.table import EXPERIMENTS, judged_clauses
+from bnspec.conformance.table import EXPERIMENTS, IN_HASTE, judged_clauses
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +28,7 @@ from bnspec.engine.subject import Subject
 from bnspec.layers.target import load_target
 from bnspec.spec.clauses import CLAUSES
 
+ROOT = Path(__file__).parents[1]
 RANKS = Scope((2, 3, 4, 5))
 
 
@@ -123,6 +126,25 @@ def test_smoke_is_a_part_of_standard() -> None:
     enumerated = [block for block in smoke if not EXPERIMENTS[block.experiment].cases]
     later = {block for block in standard if EXPERIMENTS[block.experiment].first}
     assert len(standard) == 8 * (len(smoke) - len(enumerated)) + len(enumerated) + len(later)
+
+
+def test_in_haste_the_same_blocks_run_in_another_order() -> None:
+    subject = subject_of("torch.nn:BatchNorm1d")
+    calm, hasty = (make_plan(subject, Request(profile="standard", fail_fast=f)).blocks() for f in (False, True))
+    assert len(hasty) == len(calm)
+    assert set(hasty) == set(calm)
+    assert [block.index for block in hasty] == sorted(block.index for block in hasty)
+    first = [(block.experiment, block.dtype) for block in hasty if not block.index]
+    early = [pair for pair in IN_HASTE if pair in first]
+    assert len(early) > len(IN_HASTE) - 3  # all but what starts with a later block
+    assert first[: len(early)] == early
+    assert len(set(IN_HASTE)) == len(IN_HASTE)
+
+
+def test_haste_follows_what_was_measured() -> None:
+    page = (ROOT / "docs/where-examples-pay.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| (\w+) \| \d+ ms \| \d+ \| \d+ \| (\d+) \|$", page, re.MULTILINE)
+    assert tuple((experiment, dtype) for experiment, dtype, new in rows if int(new)) == IN_HASTE
 
 
 def test_blocks_draw_different_cases_and_devices_the_same() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -277,3 +278,10 @@ def test_first_batch_is_copied_and_later_ones_are_blended() -> None:
 def test_constants_are_kept_as_the_dialect_keeps_them() -> None:
     assert keep_constant(TORCH, 1e-5) == 1e-5
     assert keep_constant(replace(TORCH, constants="float32"), 1e-5) == float(np.float32(1e-5)) != 1e-5
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e8])
+def test_the_mean_is_right_to_its_last_bit_or_two(offset: float) -> None:
+    x = offset + np.random.default_rng(0).standard_normal((50, 4099))
+    exact = [math.fsum(row) / len(row) for row in x.tolist()]
+    np.testing.assert_allclose(take_moments(x).mean, exact, rtol=2**-52, atol=0)

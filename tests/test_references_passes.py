@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import math
 import weakref
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.autograd import forward_ad
 from tests.reference_norms import (
     Data,
     Function,
+    NumpyNorm,
     SeedNorm,
     Shape,
     TorchNorm,
@@ -208,3 +210,14 @@ def input_dies(norm: Function) -> bool:
 def test_memory() -> None:
     assert input_dies(TorchNorm)
     assert not input_dies(SeedNorm)
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e6])
+def test_numpy_corrects_the_rounded_mean(offset: float) -> None:
+    x = (offset + np.random.default_rng(0).standard_normal((4099, 64))).astype(np.float32)
+    layer = NumpyNorm(64, momentum=1.0)
+    layer(x)
+    exact = np.array([math.fsum(column) / len(column) for column in x.T.tolist()])
+    assert_same([exact.astype(np.float32)], [layer.running_mean])
+    variance = ((x.astype(np.float64) - exact) ** 2).sum(0) / 4098
+    np.testing.assert_allclose(layer.running_var, variance, rtol=1e-5, atol=0)

@@ -51,8 +51,10 @@ BAD = {
 def test_refusals_change_nothing(make: Function, native: Function, bad: str, training: bool) -> None:
     layer = make(Data((5, 3)), training)
     before = state(layer)
-    with pytest.raises(ValueError, match=r"x has (shape|dtype)"):
+    with pytest.raises(ValueError, match=r"x has (shape|dtype)") as refused:
         layer(native(BAD[bad]))
+    if "channel" in bad:
+        assert f"{BAD[bad].shape[1]} channels: the layer has 3" in str(refused.value)
     assert_same(before, state(layer))
 
 
@@ -67,6 +69,13 @@ def test_one_value_per_channel(make: Function, native: Function, shape: Shape) -
     assert_same(before, state(layer))
     layer.training = False
     assert_close([layer(native(data.x)).tolist()], [data.expected(False)[0].tolist()])
+
+
+@pytest.mark.parametrize("norm", [NumpyNorm, TorchNorm])
+def test_one_value_in_each_of_many_channels(norm: Function) -> None:
+    x = np.ones((1, 300), np.float32)
+    with pytest.raises(ValueError, match="one value per channel"):
+        norm(300)(torch.tensor(x) if norm is TorchNorm else x)
 
 
 @both
@@ -94,16 +103,25 @@ def test_constructors_refuse(norm: Function, options: dict[str, float]) -> None:
 
 
 def test_numpy_refuses_a_dtype_and_a_backward() -> None:
-    with pytest.raises(ValueError, match="floating-point"):
-        NumpyNorm(3, dtype=int)
+    for dtype in (int, complex):
+        with pytest.raises(ValueError, match="floating-point"):
+            NumpyNorm(3, dtype=dtype)
     layer = NumpyNorm(3)
     with pytest.raises(ValueError, match="before any forward"):
         layer.backward(np.ones((5, 3)))
     layer(Data((5, 3)).x)
-    for dy in (np.ones((3, 5)), np.ones((5, 3), int), np.ones((5, 3), complex)):
+    for dy in (np.ones((3, 5)), np.ones((5, 2)), np.ones((6, 3)), np.ones((5, 3), int), np.ones((5, 3), complex)):
         with pytest.raises(ValueError, match="dy has"):
             layer.backward(dy)
     assert layer.dgamma is None
+
+
+def test_what_is_not_given_is_as_in_torch() -> None:
+    theirs = torch.nn.BatchNorm1d(3)
+    for layer in (NumpyNorm(3), TorchNorm(3)):
+        assert (layer.momentum, layer.eps, layer.training) == (theirs.momentum, theirs.eps, theirs.training)
+        assert type(layer).bnspec_ranks == (2, 3, 4, 5)  # of BatchNorm1d, 2d and 3d together
+    assert [p.requires_grad for p in TorchNorm(3).parameters()] == [p.requires_grad for p in theirs.parameters()]
 
 
 class TestSeed:

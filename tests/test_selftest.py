@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 def test_the_same_trials_in_any_number_of_processes(capsys: pytest.CaptureFixture[str]) -> None:
     told = []
     for workers in ("1", "2"):
-        assert cli.main(["selftest", "tail-dropped", "torch-composed", "-n", workers, "--fail-fast"]) == 0
+        assert cli.main(["selftest", "tail-dropped", "torch-composed", "-n", workers]) == 0
         told.append(re.sub(r" *[\d.]+ s\b", "", capsys.readouterr().out))
     assert told[0] == told[1]
     assert "1 of 1 wrong layers refused, 1 of 1 right ones conform" in told[0]
@@ -39,6 +39,18 @@ def test_a_survivor_and_a_false_alarm_are_told(
     out = capsys.readouterr().out
     assert "survivors: survives\nfalse alarms: refused\n" in out
     assert "0 of 1 wrong layers refused, 0 of 1 right ones conform" in out
+
+
+def test_a_wrong_layer_is_left_at_its_first_failure_unless_the_matrix_is_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    counts = []
+    for matrix in ([], ["--matrix"]):
+        assert cli.main(["selftest", "tail-dropped", *matrix]) == 0
+        out = capsys.readouterr().out
+        counts.append(len(out.splitlines()[0].partition(" s  ")[2].split()))
+        assert ("clauses that refused nobody" in out) == ("right diagnosis: 1 of 1" in out) == bool(matrix)
+    assert 0 < counts[0] < counts[1]
 
 
 def test_layers_are_chosen_by_name_and_kind() -> None:

@@ -42,6 +42,13 @@ def experiments() -> dict[str, Experiment]:
     return table
 
 
+@cache
+def blocks_in_haste() -> tuple[tuple[str, str], ...]:
+    """The experiments and dtypes whose blocks refuse most wrong layers a second, in this order."""
+    order: tuple[tuple[str, str], ...] = import_module("bnspec.conformance.table").IN_HASTE
+    return order
+
+
 def judge_case(subject: Subject, case: Case, device: str, clauses: Collection[str]) -> dict[str, Judgement]:
     """Act `case` out and judge the record by those of `clauses` that its experiment feeds; undo what else changed.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from bnspec.engine.blocks import Block
-from bnspec.engine.judging import experiments
+from bnspec.engine.judging import blocks_in_haste, experiments
 from bnspec.engine.profiles import PROFILES, Profile
 from bnspec.engine.subject import Subject
 from bnspec.layers.promises import ABILITIES
@@ -38,7 +38,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells to judge and the clauses to judge them by; `absent` devices were promised and are not there."""
+    """The cells to judge and the clauses to judge them by; `absent` devices were promised and are not there.
+
+    `hasty` where the first failure ends the run.
+    """
 
     profile: Profile
     seed: int
@@ -46,13 +49,24 @@ class Plan:
     devices: tuple[str, ...]
     absent: tuple[str, ...]
     clauses: frozenset[str]
+    hasty: bool = False
 
     def dtypes_of(self, clause: str) -> tuple[str, ...]:
         """The dtypes of the plan in which the clause is judged."""
         return tuple(dtype for dtype in self.dtypes if is_judged(clause, dtype))
 
     def blocks(self) -> list[Block]:
-        """All blocks, those of one index together, so that what stops early has seen a bit of everything."""
+        """All blocks, those of one index together, so that what stops early has seen a bit of everything.
+
+        In haste those of an index come first that refuse most wrong layers a second.
+        """
+        blocks = self._list_blocks()
+        if not self.hasty:
+            return blocks
+        turns = {pair: turn for turn, pair in enumerate(blocks_in_haste())}
+        return sorted(blocks, key=lambda b: (b.index, turns.get((b.experiment, b.dtype), len(turns))))
+
+    def _list_blocks(self) -> list[Block]:
         return [
             Block(experiment.name, dtype, device, index)
             for index in range(self.profile.blocks)
@@ -137,7 +151,7 @@ def make_plan(subject: Subject, request: Request) -> Plan:
         lacks = "another dtype" if is_reached(first.id, profile) else "a longer profile"
         missing = ", ".join(a for a in first.needs if not subject.offers(a)) or lacks
         raise UsageError(f"the target has not what clause {first.id} needs: {missing}")
-    return Plan(profile, request.seed, dtypes, devices, absent, clauses)
+    return Plan(profile, request.seed, dtypes, devices, absent, clauses, request.fail_fast)
 
 
 def _is_fed(subject: Subject, clause: str) -> bool:
