@@ -136,7 +136,7 @@ def test_in_haste_the_same_blocks_run_in_another_order() -> None:
     assert [block.index for block in hasty] == sorted(block.index for block in hasty)
     first = [(block.experiment, block.dtype) for block in hasty if not block.index]
     early = [pair for pair in IN_HASTE if pair in first]
-    assert len(early) > len(IN_HASTE) - 3  # all but what starts with a later block
+    assert len(early) > len(IN_HASTE) / 2  # the rest starts with a later block, or judges nothing here
     assert first[: len(early)] == early
     assert len(set(IN_HASTE)) == len(IN_HASTE)
 
