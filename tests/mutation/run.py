@@ -2,7 +2,7 @@
 
     python -m tests.mutation.run reference/numpy_batchnorm.py reference/torch_batchnorm.py
 
-runs from the root of the repository and needs Cosmic Ray (`python -m pip install -e ".[test,mutation]"`). It prints the
+runs from the root of the repository and needs Cosmic Ray (`python -m pip install cosmic-ray==8.7.0`). It prints the
 table of `docs/mutation.md`, and ends with 1 where a change survives that `explained.py` does not explain, or where one
 is explained that does not survive.
 """
