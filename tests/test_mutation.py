@@ -48,3 +48,11 @@ def test_a_judge_sees_the_changed_file_in_a_copy_and_may_not_hang() -> None:
 def test_what_is_explained_is_in_the_file(row: Explained) -> None:
     assert row.before in (ROOT / row.file).read_text(encoding="utf-8")
     assert row.before not in row.afters
+
+
+def test_the_page_in_docs_is_of_the_files_as_they_are() -> None:
+    page = (ROOT / "docs/mutation.md").read_text(encoding="utf-8")
+    assert "NOT EXPLAINED" not in page
+    for row in EXPLAINED:
+        assert f"`{row.file}`" in page
+        assert f"`{row.before}`" in page

@@ -27,7 +27,6 @@ class Explained:
 NUMPY, TORCH = "reference/numpy_batchnorm.py", "reference/torch_batchnorm.py"
 EMPTY = "training = self.training and m > 0  # no values, no statistics: an empty batch passes as in evaluation"
 ROWS = "return np.ascontiguousarray(np.moveaxis(x, 1, 0).reshape(x.shape[1], -1), dtype)"
-PICKLED = 'return {name: value for name, value in vars(self).items() if name != "out"}'
 
 EXPLAINED: tuple[Explained, ...] = (
     *(
@@ -38,20 +37,11 @@ EXPLAINED: tuple[Explained, ...] = (
         for file in (NUMPY, TORCH)
     ),
     Explained(
-        "bnspec/spec/equations.py",
-        "@dataclass(frozen=True)",
-        "the same: nobody assigns to it",
-        ("@dataclass(frozen=False)", ""),
-    ),
-    Explained(
         NUMPY, ROWS, "the same: NumPy takes any negative length for the one that is left",
         (ROWS.replace("-1", "- 2"), ROWS.replace("-1", "~1")),
     ),
     Explained(
         TORCH, "m = x.numel() // self.dim", "the same: it divides without rest, and counts as a float too",
         ("m = x.numel() / self.dim",),
-    ),
-    Explained(
-        TORCH, PICKLED, "the same: Python interns the names of attributes", (PICKLED.replace("!=", "is not"),)
     ),
 )  # fmt: skip

@@ -14,7 +14,6 @@ import os
 import sys
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.mutation.explained import EXPLAINED, Explained
 from tests.mutation.mutations import Mutation, list_mutations
@@ -26,8 +25,7 @@ HEAD = """# Automatic mutation
 Written by `python -m tests.mutation.run`, and not by hand.
 [Cosmic Ray](https://github.com/sixty-north/cosmic-ray) changes a file in one place at a time; each change is tried in a
 copy of the repository, before the judges below in their order. What is the same program without its annotations is left
-out. In the references every operator becomes every other one; elsewhere an operator becomes its opposite, and a
-comparison moves by its end point and turns round.
+out. Every operator becomes every other one.
 """
 
 
@@ -56,7 +54,7 @@ def try_subject(subject: Subject) -> Outcome:
     noticed: Counter[str] = Counter({witness.words: 0 for witness in subject.judges})
     survivors = []
     with prepare_bench(subject.file, [witness.passes for witness in subject.judges]) as bench:
-        for mutation in list_mutations(Path(subject.file), subject.file, subject.operators):
+        for mutation in list_mutations(subject.file):
             found = bench.find_who_notices(mutation.text)
             if found is None:
                 survivors.append(mutation)

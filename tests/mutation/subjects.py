@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.mutation.mutations import ONE_OF_A_KIND
 from tests.mutation.trial import Judge
 
 
@@ -18,11 +17,10 @@ class Witness:
 
 @dataclass(frozen=True)
 class Subject:
-    """A file, who judges its changes from quick to slow, and the operators that make them, all where empty."""
+    """A file, and who judges its changes, from quick to slow."""
 
     file: str
     judges: tuple[Witness, ...]
-    operators: frozenset[str] = frozenset()
 
 
 def suite(target: str, profile: str, dialect: str | None = None, **arguments: object) -> Witness:
@@ -71,6 +69,5 @@ SUBJECTS = {
                 OWN_TESTS,
             ),
         ),
-        Subject("bnspec/spec/equations.py", (tests("equations"), EXACT), frozenset(ONE_OF_A_KIND)),
     )
 }
