@@ -59,7 +59,7 @@ HISTORIES = (
             for steps, shapes in (
                 (4, ((3, 2), (2, 3, 2), (3, 2, 2, 2), (2, 2, 2, 1, 3))),
                 (6, ((9001, 1), (70, 1, 130), (9, 1, 31, 33), (9, 1, 7, 5, 31))),
-                (260, ((2, 1), (2, 1, 1), (2, 1, 1, 1), (2, 1, 1, 1, 1))),  # a counter of eight bits wraps
+                (130, ((2, 1), (2, 1, 1, 1), (2, 1, 1, 1, 1))),  # a signed counter of eight bits wraps
             )
             for shape in shapes
         ),
