@@ -61,6 +61,11 @@ class Trial:
         return self.report.verdict != wanted
 
 
+def breaks_shoulds_alone(mutant: Mutant) -> bool:
+    """Does only a strict verdict refuse it?"""
+    return all(CLAUSES[clause].level == "SHOULD" for clause in mutant.clauses)
+
+
 def try_layer(layer: Layer, profile: str, seed: int, fail_fast: bool = False) -> Trial:
     """Judge a layer of the museum, a wrong one at the length that it takes.
 
@@ -73,7 +78,7 @@ def try_layer(layer: Layer, profile: str, seed: int, fail_fast: bool = False) ->
         dialect=layer.dialect,
         profile=profile,
         seed=seed,
-        strict=isinstance(layer, Mutant) and all(CLAUSES[clause].level == "SHOULD" for clause in layer.clauses),
+        strict=isinstance(layer, Mutant) and breaks_shoulds_alone(layer),
         fail_fast=fail_fast and isinstance(layer, Mutant),
     )
     return Trial(layer, certificate.targets[0])

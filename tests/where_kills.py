@@ -13,7 +13,7 @@ import argparse
 import functools
 import json
 import multiprocessing
-import time
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -23,14 +23,15 @@ from pathlib import Path
 
 from bnspec.api import make_subject
 from bnspec.certificate.merge import decides
-from bnspec.engine.blocks import literal_cases, run_block
+from bnspec.engine.blocks import literal_cases
 from bnspec.engine.collecting import collecting_rarely
-from bnspec.engine.judging import experiments
 from bnspec.engine.plan import Request, make_plan
+from bnspec.engine.run import run_here
 from bnspec.engine.threads import prefer_one_thread
 from bnspec.layers.target import load_target
 from bnspec.mutants.record import Mutant
 from bnspec.mutants.table import MUTANTS
+from bnspec.selftest import breaks_shoulds_alone
 from bnspec.spec.clauses import CLAUSES
 
 
@@ -49,23 +50,23 @@ class Kill:
 
 def try_blocks(mutant: Mutant, seed: int) -> list[Kill]:
     """Every block of the profile that the layer takes, whatever those before it found."""
-    strict = all(CLAUSES[clause].level == "SHOULD" for clause in mutant.clauses)
+    strict = breaks_shoulds_alone(mutant)
     request = Request(mutant.dialect, mutant.profile, seed, strict=strict)
     subject, _ = make_subject(load_target(mutant.target).obj, request, {}, mutant.target)
     plan, kills = make_plan(subject, request), []
     for block in plan.blocks():
-        if not subject.offers(*experiments()[block.experiment].needs):
-            continue
         by_hand = {case.address() for case in literal_cases(subject, block)}
-        began = time.process_time()
-        result = run_block(subject, block, seed, plan.clauses)
-        seconds = time.process_time() - began
+        began = sum(os.times()[:4])  # of this process and of its children, in which bad input is tried
+        results = list(run_here(subject, plan, [block]))
+        seconds = sum(os.times()[:4]) - began
         refusing = {
             clause: tally.finding.case in by_hand
+            for result in results
             for clause, tally in result.tallies.items()
             if tally.finding and decides(clause, CLAUSES[clause].level, strict)
         }
-        kills.append(Kill(mutant.id, block.experiment, block.dtype, block.index, round(seconds, 4), refusing))
+        if results:
+            kills.append(Kill(mutant.id, block.experiment, block.dtype, block.index, round(seconds, 4), refusing))
     return kills
 
 
@@ -102,10 +103,8 @@ def order_by_worth(kills: Sequence[Kill]) -> Iterator[Row]:
 def render(kills: Sequence[Kill]) -> Iterator[str]:
     """The page of docs."""
     layers = {kill.layer: [k for k in kills if k.layer == kill.layer] for kill in kills}
-    rows, by_hand = (
-        list(order_by_worth(kills)),
-        sum(any(any(k.refusing.values()) for k in ks) for ks in layers.values()),
-    )
+    rows = list(order_by_worth(kills))
+    by_hand = sum(any(any(kill.refusing.values()) for kill in own) for own in layers.values())
     first = sum(row.new * sum(r.seconds for r in rows[: i + 1]) for i, row in enumerate(rows)) / len(layers)
     yield "# Where examples pay\n"
     yield "Written by `python -m tests.where_kills`, and not by hand.\n"
@@ -128,7 +127,7 @@ def render(kills: Sequence[Kill]) -> Iterator[str]:
     for own in layers.values():
         refused.update({clause for kill in own for clause in kill.refusing})
         enough.update({clause for kill in own for clause, hand in kill.refusing.items() if hand})
-    for clause, count in refused.most_common():
+    for clause, count in sorted(refused.items(), key=lambda pair: (-pair[1], pair[0])):
         yield f"| {clause} | {CLAUSES[clause].title} | {count} | {enough[clause]} |"
 
 
@@ -150,7 +149,7 @@ def main() -> None:
     with collecting_rarely(), ProcessPoolExecutor(options.n, context) as pool:
         for kills in pool.map(functools.partial(try_blocks, seed=options.seed), MUTANTS):
             for kill in kills:
-                print(json.dumps(asdict(kill)), flush=True)  # noqa: T201
+                print(json.dumps(asdict(kill)), flush=True)  # noqa: T201  # as above
 
 
 if __name__ == "__main__":

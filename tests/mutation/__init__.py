@@ -1,1 +1,1 @@
-"""Automatic mutation of the references and of the specification: who notices when a character of them changes?"""
+"""Automatic mutation of the references: who notices when a character of them changes?"""

@@ -58,7 +58,7 @@ def try_subject(subject: Subject) -> Outcome:
             found = bench.find_who_notices(mutation.text)
             if found is None:
                 survivors.append(mutation)
-                print(f"survives {mutation.file}:{mutation.line}: {mutation.name}", file=sys.stderr, flush=True)  # noqa: T201
+                print(f"survives {mutation.file}:{mutation.line}: {mutation.name}", file=sys.stderr, flush=True)  # noqa: T201  # how far it is
             else:
                 noticed[subject.judges[found].words] += 1
     return Outcome(subject, noticed, tuple(survivors))
@@ -74,21 +74,25 @@ def render(outcome: Outcome) -> str:
         lines += ["\n| survives | why |\n|---|---|"]
     for mutation in outcome.survivors:
         why = next((row.why for row in EXPLAINED if row.speaks_of(mutation)), "NOT EXPLAINED")
-        lines += [f"| `{mutation.before}`<br>`{mutation.after}` | {why} |".replace("||", "\\|\\|")]
+        before, after = (line.replace("|", "\\|") for line in (mutation.before, mutation.after))
+        lines += [f"| `{before}`<br>`{after}` | {why} |"]
     return "\n".join(lines) + "\n"
 
 
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="*", default=list(SUBJECTS), help="default: all of the table")
-    files = parser.parse_args().files
+    parser.add_argument("files", nargs="*", metavar="FILE", help=f"default: {' '.join(SUBJECTS)}")
+    files = parser.parse_args().files or list(SUBJECTS)
+    unknown = [file for file in files if file not in SUBJECTS]
+    if unknown:
+        parser.error(f"nobody judges changes of {unknown[0]}: there are {', '.join(SUBJECTS)}")
     import_what_is_heavy()
     outcomes = [try_subject(SUBJECTS[file]) for file in files]
     print("\n".join([HEAD, *(render(outcome) for outcome in outcomes)]))  # noqa: T201  # the terminal is its trade
     for outcome in outcomes:
         for row in outcome.stale:
-            print(f"explained, and does not survive: {row.before}", file=sys.stderr)  # noqa: T201
+            print(f"explained, and does not survive: {row.before}", file=sys.stderr)  # noqa: T201  # beside the page
     return int(any(outcome.unexplained or outcome.stale for outcome in outcomes))
 
 
