@@ -24,7 +24,8 @@ class Experiment:
     `cases` is the number of drawn cases in a block, `longest` the most values a channel holds, and `literal` the cases
     chosen by hand that come first in block 0; with `cases` 0 it has no other, or enumerates, one case a rank.
     `low_cases` and `low_literal` stand for them in low precision, where an experiment without any is not acted. `first`
-    is the first block that acts it, and `modules` are those of extras without which it cannot be acted.
+    is the first block that acts it, and `modules` are those of extras without which it cannot be acted. `alike` where
+    it asks the same of float32 and of float64, and a short profile is content with one.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Experiment:
     low_literal: tuple[Case, ...] = ()
     first: int = 0
     modules: tuple[str, ...] = ()
+    alike: bool = False
 
     @property
     def absent(self) -> tuple[str, ...]:

@@ -125,7 +125,20 @@ def test_smoke_is_a_part_of_standard() -> None:
     assert set(smoke) < set(standard)
     enumerated = [block for block in smoke if not EXPERIMENTS[block.experiment].cases]
     later = {block for block in standard if EXPERIMENTS[block.experiment].first}
-    assert len(standard) == 8 * (len(smoke) - len(enumerated)) + len(enumerated) + len(later)
+    twins = [b for b in standard if EXPERIMENTS[b.experiment].alike and b.dtype == "float32" and b not in later]
+    assert len(standard) == 8 * (len(smoke) - len(enumerated)) + len(enumerated) + len(later) + len(twins)
+
+
+def test_smoke_asks_what_is_alike_in_float64_alone_where_both_are_asked_for() -> None:
+    subject = subject_of("torch.nn:BatchNorm1d")
+    both, one = (make_plan(subject, Request(profile="smoke", dtypes=d)) for d in ((), ("float32",)))
+    assert {block.dtype for block in both.blocks() if block.experiment == "random_history"} == {"float64"}
+    assert both.dtypes_of("S5") == ("float64",)
+    assert both.dtypes_of("F1") == subject.promises.dtypes
+    assert {block.dtype for block in one.blocks() if block.experiment == "random_history"} == {"float32"}
+    assert one.dtypes_of("S5") == ("float32",)
+    standard = make_plan(subject, Request(profile="standard"))
+    assert standard.dtypes_of("S5") == ("float32", "float64")
 
 
 def test_in_haste_the_same_blocks_run_in_another_order() -> None:

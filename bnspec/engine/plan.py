@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 from bnspec.engine.blocks import Block
 from bnspec.engine.judging import blocks_in_haste, experiments
@@ -13,6 +14,9 @@ from bnspec.engine.subject import Subject
 from bnspec.layers.promises import ABILITIES
 from bnspec.spec.clauses import CLAUSES, Clause
 from bnspec.spec.formats import PRECISIONS
+
+if TYPE_CHECKING:
+    from bnspec.conformance.experiment import Experiment
 
 DEFAULT_PROFILE = "standard"
 
@@ -53,7 +57,18 @@ class Plan:
 
     def dtypes_of(self, clause: str) -> tuple[str, ...]:
         """The dtypes of the plan in which the clause is judged."""
-        return tuple(dtype for dtype in self.dtypes if is_judged(clause, dtype))
+        feeding = [experiment for experiment in experiments().values() if clause in experiment.judges]
+        speaks = CLAUSES[clause].speaks_of
+        return tuple(d for d in self.dtypes if speaks(d) and any(self.acts(experiment, d) for experiment in feeding))
+
+    def acts(self, experiment: Experiment, dtype: str) -> bool:
+        """Is the experiment acted in a dtype, in some block of the plan?
+
+        Where a profile spares twins and float64 is there, what asks the same of both is not asked of float32: its
+        bounds are wider, and hide what those of float64 show.
+        """
+        spared = experiment.alike and not self.profile.twins and dtype == "float32" and "float64" in self.dtypes
+        return experiment.acts_in(dtype) and experiment.first < self.profile.blocks and not spared
 
     def blocks(self) -> list[Block]:
         """All blocks, those of one index together, so that what stops early has seen a bit of everything.
@@ -73,7 +88,7 @@ class Plan:
             for experiment in experiments().values()
             if index == experiment.first or (experiment.cases and index > experiment.first)
             for dtype in self.dtypes
-            if experiment.acts_in(dtype) and not experiment.absent
+            if self.acts(experiment, dtype) and not experiment.absent
             if any(CLAUSES[clause].speaks_of(dtype) for clause in self.clauses & experiment.judges.keys())
             for device in self.devices
         ]

@@ -63,6 +63,7 @@ HISTORIES = (
             )
             for shape in shapes
         ),
+        alike=True,
     ),
     Experiment(
         "reentrance",
@@ -78,6 +79,7 @@ HISTORIES = (
         cases=3,
         longest=40,
         literal=two_a_rank("reentrance"),
+        alike=True,
     ),
     Experiment(
         "switch",
@@ -87,6 +89,7 @@ HISTORIES = (
         cases=2,
         longest=40,
         literal=(*small("switch"), *small("switch", training=False)),
+        alike=True,
     ),
     Experiment(
         "recomputation",
@@ -115,6 +118,7 @@ HISTORIES = (
         cases=3,
         longest=40,
         literal=two_a_rank("life_cycle"),
+        alike=True,
     ),
     Experiment(
         "random_history",
@@ -124,6 +128,7 @@ HISTORIES = (
         cases=4,
         longest=40,
         literal=lives("random_history"),
+        alike=True,
     ),
-    Experiment("memory", act_memory, {"R8": running.judge_r8_in_memory}, cases=3, longest=70),
+    Experiment("memory", act_memory, {"R8": running.judge_r8_in_memory}, cases=3, longest=70, alike=True),
 )

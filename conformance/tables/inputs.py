@@ -37,6 +37,7 @@ INPUTS = (
         cases=3,
         longest=70,
         literal=small("arguments"),
+        alike=True,
     ),
     Experiment(
         "formats",
@@ -48,6 +49,7 @@ INPUTS = (
         literal=tuple(
             Case("formats", "float32", shape, 0.1, 0.3) for shape in ((2, 3, 2, 3), (3, 4, 2, 2), (2, 3, 2, 3, 2))
         ),
+        alike=True,
     ),
     Experiment(
         "bad_input",
@@ -64,6 +66,7 @@ INPUTS = (
             "B10": bad_input.judge_b10,
         },
         cases=0,
+        alike=True,
     ),
     Experiment(
         "untracked",
@@ -73,9 +76,21 @@ INPUTS = (
         cases=3,
         longest=70,
         literal=small("untracked"),
+        alike=True,
     ),
-    Experiment("unscaled", act_unscaled, UNSCALED, ("unscaled",), cases=2, longest=70, literal=small("unscaled")),
-    Experiment("unshifted", act_unshifted, UNSCALED, ("unshifted",), cases=2, longest=70, literal=small("unshifted")),
+    Experiment(
+        "unscaled", act_unscaled, UNSCALED, ("unscaled",), cases=2, longest=70, literal=small("unscaled"), alike=True
+    ),
+    Experiment(
+        "unshifted",
+        act_unshifted,
+        UNSCALED,
+        ("unshifted",),
+        cases=2,
+        longest=70,
+        literal=small("unshifted"),
+        alike=True,
+    ),
     Experiment(
         "surroundings",
         act_surroundings,
@@ -83,6 +98,9 @@ INPUTS = (
         cases=1,
         longest=70,
         literal=small("surroundings")[::2],
+        alike=True,
     ),
-    Experiment("singles", act_singles, {"L7": layout.judge_l7}, cases=3, longest=70, literal=small("singles")),
+    Experiment(
+        "singles", act_singles, {"L7": layout.judge_l7}, cases=3, longest=70, literal=small("singles"), alike=True
+    ),
 )

@@ -148,6 +148,7 @@ PASSES = (
         ),
         low_cases=2,
         low_literal=in_low_precision("gradients")[:4],
+        alike=True,
     ),
     Experiment(
         "jacobian",
@@ -161,6 +162,7 @@ PASSES = (
             for shape in ((4, 3), (2, 2, 3), (2, 3, 1, 2), (1, 3, 2, 2, 1), (3, 2))
             for training in (True, False)
         ),
+        alike=True,
     ),
     Experiment(
         "second_order",
@@ -170,6 +172,7 @@ PASSES = (
         cases=4,
         longest=70,
         literal=for_derivatives("second_order"),
+        alike=True,
     ),
     Experiment(
         "forward_mode",
@@ -193,5 +196,6 @@ PASSES = (
         cases=8,
         longest=260,
         literal=every_rank("variants")[:6],
+        alike=True,
     ),
 )

@@ -27,6 +27,7 @@ RELATIONS = (
         cases=6,
         longest=70,
         literal=tuple(case for case in every_rank("relations") if case.count <= 70),
+        alike=True,
     ),
     Experiment(
         "exchanges",
@@ -36,6 +37,7 @@ RELATIONS = (
         cases=4,
         longest=70,
         literal=(*few_of_every_rank("exchanges"), *(replace(c, eps=1e-8) for c in few_of_every_rank("exchanges"))),
+        alike=True,
     ),
     Experiment(
         "weights",
@@ -45,6 +47,7 @@ RELATIONS = (
         cases=5,
         longest=70,
         literal=few_of_every_rank("weights"),
+        alike=True,
     ),
     Experiment(
         "differences",
