@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -320,6 +321,21 @@ def test_the_truncation_of_a_difference_is_within_its_bound(k: str) -> None:
     worst = float(np.max(shares))
     assert worst <= 1.0
     assert worst > 0.05
+
+
+def test_the_bound_of_the_truncation_is_that_of_the_page() -> None:
+    """A step within the deviation and one beyond it, K unlike m, gamma of either sign, by the formula of G12."""
+    step, dy = np.array([[0.1, -0.3, 0.2], [2.0, -1.0, 5.0]]), np.array([[1.0, 2.0, 4.0], [0.5, -0.25, 8.0]])
+    gamma, var, eps, k = (-0.7, 1.3), (0.5, 0.25), 0.01, 2
+    wanted = []
+    for p, g, scale, v in zip(step.tolist(), dy.tolist(), gamma, var, strict=True):
+        mean_p, mean_g = math.fsum(p) / 3, math.fsum(g) / 3
+        c = math.fsum((each - mean_p) ** 2 for each in p) / k
+        spread = math.fsum((each - mean_g) ** 2 for each in g)
+        left = max(math.sqrt(v) - math.sqrt(c), 0)
+        wanted.append(4 * abs(scale) * math.sqrt(spread * k) * (c / (left * left + eps)) ** 1.5)
+    got = bound_truncation(step, dy, np.array(gamma), np.array(var), eps, k)
+    np.testing.assert_allclose(got, wanted, rtol=1e-12)
 
 
 def test_the_relations_are_active_and_say_what_bounds_them() -> None:

@@ -16,6 +16,7 @@ from bnspec.layers.promises import ABILITIES
 from bnspec.spec import clause_tables
 from bnspec.spec.clauses import CLAUSES, FAMILIES, LEVELS, NOTATION, SPEC_VERSION, Clause, UnknownClause, find_clause
 from bnspec.spec.dialects import DIALECTS, FIELDS, ROWS, Dialect, UnknownDialect, find_dialect, neighbours
+from bnspec.spec.formats import PRECISIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = {"F": 13, "R": 12, "E": 8, "G": 14, "N": 8, "L": 8, "B": 10, "S": 8, "D": 1, "C": 6}
@@ -73,6 +74,36 @@ MEASURED: dict[str, tuple[str, str, str, float | None, float | None, int]] = {
     "torchvision-frozen": ("biased", "nothing", "new", None, 0.0, 1),
     "detectron2-frozen": ("biased", "nothing", "new", None, 1e-5, 1),
     "detectron2-sync": ("biased", "biased", "new", 0.1, 1e-5, 1),
+}
+
+ASKED_FOR = {
+    (8, 64, 512): "F1 F2 F7 F10 R2 R7 R11 E1 E2 E4 G1 G2 G3 G5 G9 N2 N3 N4 L4 B6 D1",
+    (4, 32, 256): "F3 F4 F6 F8 F9 F12 F13 R3 E3 G6 G7",
+    (2, 16, 128): "F5 R1 R4 R5 R6 R10 E5 E6 E7 E8 G4 G8 G11 G12 G14 N5 N6 L3 L5 L7 L8 S1 S2 S3 S4 S5 S6 S8",
+    (1, 8, 64): "F11 R8 R9 R12 G10 L1 L2",
+    (0, 8, 64): "G13",
+    (1, 1, 1): "N1 N7 N8 B1 B2 B3 B4 B5 B7 B8 B9 B10",
+    (1, 4, 32): "L6 S7",
+    (0, 0, 2): "C1 C2 C3 C4 C5 C6",
+}
+"""Informative cases of a cell at smoke, standard and thorough."""
+
+RANKS = {
+    (2, 3, 4, 5): "torch torch-compiled torch-functional-replacement paddle",
+    (
+        2,
+        3,
+        4,
+        5,
+        6,
+    ): "torch-functional torch-native torch-decomposition torch-sync haiku equinox-ema equinox-batch keras"
+    " tinygrad chainer onnx onnxruntime",
+    (4,): "timm timm-frozen timm-split torchvision-frozen detectron2-frozen detectron2-sync",
+    (1, 2, 3, 4, 5, 6): "flax flax-nnx jax-standardize keras-jax keras-tensorflow keras-numpy",
+    (4, 5): "tensorflow-fused",
+    (2, 3, 4): "mlx",
+    (2, 4): "d2l",
+    (2,): "makemore",
 }
 
 # Edges: one value per channel, an empty batch, integer input.
@@ -140,6 +171,28 @@ def test_each_clause_is_complete(clause: Clause) -> None:
     assert thorough > 0
 
 
+def test_how_many_informative_cases_are_asked_for_changes_for_no_clause_unnoticed() -> None:
+    found: dict[tuple[int, int, int], list[str]] = {}
+    for name, clause in CLAUSES.items():
+        found.setdefault(clause.informative, []).append(name)
+    assert {counts: " ".join(names) for counts, names in found.items()} == ASKED_FOR
+
+
+def test_low_precisions_are_asked_for_a_quarter_rounded_up() -> None:
+    usual, rare, named = (CLAUSES[name] for name in ("F1", "L2", "C1"))
+    assert [usual.asks_for(column, "float64") for column in range(3)] == [8, 64, 512]
+    assert [usual.asks_for(column, "mixed_float16") for column in range(3)] == [2, 16, 128]
+    assert rare.asks_for(0, "bfloat16") == 1
+    assert [named.asks_for(column, "float32") for column in range(3)] == [2, 2, 2]
+    assert [named.runs_in(column) for column in range(3)] == [False, False, True]
+    assert usual.runs_in(0)
+
+
+def test_what_no_dtype_restricts_speaks_of_all() -> None:
+    assert all(CLAUSES["F1"].speaks_of(dtype) for dtype in PRECISIONS)
+    assert [dtype for dtype in PRECISIONS if CLAUSES["N4"].speaks_of(dtype)] == ["float64"]
+
+
 def test_threads_are_cited_as_owner_repository_and_number() -> None:
     for clause in CLAUSES.values():
         for word in clause.source.replace(",", " ").replace(";", " ").split():
@@ -205,6 +258,15 @@ def test_each_dialect_is_complete(row: Dialect) -> None:
     assert re.match(r"measured (with|on) |read, not run", row.source)
     assert row.ranks == tuple(sorted(set(row.ranks)))
     assert row.ranks
+
+
+def test_ranks_and_initial_values() -> None:
+    assert {name: row.ranks for name, row in DIALECTS.items()} == {
+        name: ranks for ranks, names in RANKS.items() for name in names.split()
+    }
+    others = {"haiku": (0.0, 0.0), "equinox-ema": (0.0, 0.0), "detectron2-frozen": (0.0, 1.0 - 1e-5)}
+    initial = {name: (row.initial_mean, row.initial_var) for name, row in DIALECTS.items()}
+    assert initial == dict.fromkeys(DIALECTS, (0.0, 1.0)) | others
 
 
 def test_kinds_of_average_and_of_training_statistics() -> None:

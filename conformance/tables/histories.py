@@ -59,7 +59,7 @@ HISTORIES = (
             for steps, shapes in (
                 (4, ((3, 2), (2, 3, 2), (3, 2, 2, 2), (2, 2, 2, 1, 3))),
                 (6, ((9001, 1), (70, 1, 130), (9, 1, 31, 33), (9, 1, 7, 5, 31))),
-                (130, ((2, 1), (2, 1, 1, 1), (2, 1, 1, 1, 1))),  # a signed counter of eight bits wraps
+                (130, ((520, 1), (4, 1, 10, 13), (4, 1, 2, 5, 13))),  # counters wrap: batches in 8 bits, values in 16
             )
             for shape in shapes
         ),
