@@ -7,13 +7,15 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+import ml_dtypes
 import mpmath
 import numpy as np
 import pytest
 
+from bnspec.layers.protocol import as_dtype
 from bnspec.spec import precision
 from bnspec.spec.double_double import DoubleDouble
-from bnspec.spec.formats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Format
+from bnspec.spec.formats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, PRECISIONS, Format, arithmetic_of
 from bnspec.spec.precision import (
     DOUBLE,
     DOUBLE_DOUBLE,
@@ -52,6 +54,28 @@ def draw(seed: int, count: int = 400) -> tuple[np.ndarray[Any, Any], list[Fracti
 
 def worst(got: list[Fraction], wanted: list[Fraction], size: list[Fraction] | None = None) -> Fraction:
     return max(abs(g - w) / abs(s) for g, w, s in zip(got, wanted, size or wanted, strict=True))
+
+
+@pytest.mark.parametrize("f", FORMATS.values(), ids=list(FORMATS))
+def test_formats_are_those_of_numpy_and_ml_dtypes(f: Format) -> None:
+    theirs = ml_dtypes.finfo(as_dtype(f.name))  # type: ignore[no-untyped-call]  # ml_dtypes leaves it untyped
+    assert f.precision == theirs.nmant + 1
+    assert (f.emin, f.emax) == (theirs.minexp, theirs.maxexp - 1)
+    assert f.unit_roundoff == float(theirs.eps) / 2
+    assert f.smallest_normal == float(theirs.smallest_normal)
+    assert f.smallest_subnormal == float(theirs.smallest_subnormal)
+    assert f.largest == float(theirs.max)
+
+
+def test_precisions_name_their_formats_and_half_is_summed_in_single() -> None:
+    told = {name: (p.name, p.storage.name, p.parameters.name, p.is_low) for name, p in PRECISIONS.items()}
+    assert told == {
+        **{name: (name, name, name, False) for name in ("float32", "float64")},
+        **{name: (name, name, name, True) for name in ("float16", "bfloat16")},
+        **{f"mixed_{name}": (f"mixed_{name}", name, "float32", True) for name in ("float16", "bfloat16")},
+    }
+    sums = {name: arithmetic_of(f).name for name, f in FORMATS.items()}
+    assert sums == {"float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
 
 
 @EACH
