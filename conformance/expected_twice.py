@@ -62,7 +62,7 @@ def expect_pushed(expected: ExpectedPass, along: Gradients) -> Bounded:
     with np.errstate(all="ignore"):
         exact = push_forward(directions, p.forward, p.gamma, p.k)
         u = _project(p, directions.x)
-        args = _as_floats(directions, p), p.magnitudes, a.float64(exact), p.errors, p.terms.rounding
+        args = _as_floats(directions, p), p.magnitudes, a.float64(exact), p.errors, p.terms.rounding, p.k
         return Bounded(exact, bound_pushed(u, *args))
 
 

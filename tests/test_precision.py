@@ -78,6 +78,21 @@ def test_precisions_name_their_formats_and_half_is_summed_in_single() -> None:
     assert sums == {"float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
 
 
+@pytest.mark.parametrize("a", [DOUBLE, *WIDE], ids=lambda a: a.name)
+def test_what_enters_stays_what_it_is_and_complex_numbers_are_none(a: Arithmetic) -> None:
+    third = a.array(np.ones(2)) / 3
+    again = a.array(third)
+    assert (a.float64(abs(again - third)) == 0).all()
+    assert np.isnan(a.float64(a.array(np.array([1 + 0j, 2j])))).all()
+    assert a.float64(a.array([0.5, -3])).tolist() == [0.5, -3.0]
+
+
+def test_bits_of_each_arithmetic() -> None:
+    assert {"binary128": 113} | {a.name: a.bits for a in (DOUBLE, *WIDE)} == {
+        "float64": 53, "double-double": 104, "binary128": 113
+    }  # fmt: skip
+
+
 @EACH
 def test_wide_arithmetics_agree_with_fractions(a: Arithmetic) -> None:
     (x, fx), (y, fy) = draw(1), draw(2)

@@ -15,7 +15,17 @@ import pytest
 from bnspec.layers.promises import ABILITIES
 from bnspec.spec import clause_tables
 from bnspec.spec.clauses import CLAUSES, FAMILIES, LEVELS, NOTATION, SPEC_VERSION, Clause, UnknownClause, find_clause
-from bnspec.spec.dialects import DIALECTS, FIELDS, ROWS, Dialect, UnknownDialect, find_dialect, neighbours
+from bnspec.spec.dialects import (
+    DIALECTS,
+    FIELDS,
+    ROWS,
+    Dialect,
+    UnknownDialect,
+    find_dialect,
+    is_frozen,
+    may_average,
+    neighbours,
+)
 from bnspec.spec.formats import PRECISIONS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -278,6 +288,10 @@ def test_kinds_of_average_and_of_training_statistics() -> None:
     assert neighbours("normalises_with", "unbiased") == ["makemore"]
     assert neighbours("momentum_none", "cumulative")[0] == "torch"
     assert set(frozen) <= set(neighbours("stores", "nothing"))
+    assert [row.name for row in ROWS if is_frozen(row)] == frozen
+    refusing, offering = neighbours("momentum_none", "refused"), neighbours("momentum_none", "cumulative")
+    assert refusing
+    assert {row.name for row in ROWS if may_average(row)} == {*refusing, *offering}
 
 
 def test_neighbours_refuses_a_field_that_is_none() -> None:

@@ -117,8 +117,9 @@ def bound_moments(
     e_mean = accumulate(m + 4 + 2 * np.log(m), r.u) * (size + k if algorithm == "shifted" else size) + lost * w
     relative, absolute = r.extra(r.kept)
     if relative:
-        # Of a sum and of its quotient, and of partial means over one axis and another.
-        e_mean = e_mean + relative * (2 * (mu + e_mean) + 2 * size) + 4 * absolute
+        # Of a sum and of its quotient, and of partial means over one axis and another, of x or step by step of x - K.
+        partial = size + k if algorithm == "shifted" and stepwise else size
+        e_mean = e_mean + relative * (2 * (mu + e_mean) + 2 * partial) + 4 * absolute
     if algorithm == "textbook":
         e_var = squares * (var + mu * mu) + 2 * mu * e_mean + 1.1 * e_mean**2 + 2 * w
     else:
@@ -151,9 +152,9 @@ def bound_statistics(
     exact = 1 / np.sqrt(total)
     roundings = accumulate(6 + np.abs(np.log(low)) / 2, r.forward.unit_roundoff)
     e_rstd = np.maximum(1 / np.sqrt(low) - exact, exact - 1 / np.sqrt(high)) + roundings / np.sqrt(low)
-    e_rstd = np.where(np.isfinite(e_rstd), e_rstd, np.inf)
     relative, absolute = r.extra(r.kept)
     e_rstd = e_rstd + relative * (exact + e_rstd) + absolute
+    e_rstd = np.where(np.isfinite(e_rstd), e_rstd, np.inf)
     largest = exact + e_rstd
     return StatisticsError(e_mean, e_biased, e_rstd, np.where(largest < r.kept.largest, largest, np.inf))
 
@@ -242,7 +243,8 @@ def bound_gradients(
     top, mu = e.rstd_max, np.abs(v.mean) + e.mean
     g, total = np.abs(dy), np.abs(dy).sum(axis=1)
     weighted = (g * np.abs(v.x)).sum(axis=1)
-    e_beta = accumulate(m, u) * total + stepwise * np.abs(dbeta)
+    flushed = 2 * m * r.w if r.flushes else 0.0  # each dy as it is read, each sum as it grows
+    e_beta = accumulate(m, u) * total + stepwise * np.abs(dbeta) + flushed
     e_gamma = top * ((accumulate(m + 6, u) + 6 * stepwise) * (weighted + mu * total) + e.mean * total)
     e_gamma = e_gamma + np.abs((dy * v.deviation).sum(axis=1)) * e.rstd + 4 * w * ((1 + top) * m + total)
     e_x = _bound_dx_evaluation(v, g, e, r) if k is None else _bound_dx(v, dy, dx, dgamma, dbeta, e_gamma, e, r, k)

@@ -45,9 +45,12 @@ class SecondError:
     dy: Floats
 
 
-def bound_pushed(u: Projection, along: Directions, v: Magnitudes, y: Floats, e: StatisticsError, r: Rounding) -> Floats:
+def bound_pushed(
+    u: Projection, along: Directions, v: Magnitudes, y: Floats, e: StatisticsError, r: Rounding, k: int | None
+) -> Floats:
     """Allowed error of y', whose exact value is `y`: that of an output with a and b, that of a dx, and their sum."""
-    moved = np.abs(v.gamma * v.rstd)[:, None] * (_spread(u.values) + _xhat(v) * np.abs(u.dgamma)[:, None])
+    own = np.abs(u.values) if k is None else _spread(u.values) + _xhat(v) * np.abs(u.dgamma / k)[:, None]
+    moved = np.abs(v.gamma * v.rstd)[:, None] * own
     sizes = np.abs(along.gamma)[:, None] * _xhat(v) + np.abs(along.beta)[:, None] + moved
     scaled = bound_output(replace(v, gamma=along.gamma, beta=along.beta), y, e, r)
     return np.asarray(scaled + u.e_x + accumulate(4, r.u) * sizes)
@@ -69,7 +72,7 @@ def bound_second(
     return SecondError(
         np.where(safe[:, None], e_x + lost[:, None], np.inf),
         np.where(safe, e_gamma + lost, np.inf),
-        bound_pushed(u, along, v, pushed, e, r),
+        bound_pushed(u, along, v, pushed, e, r, k),
     )
 
 
