@@ -85,7 +85,7 @@ class Desk:
         worker = getattr(config, "workerinput", None)
         if worker is None:
             self._folder = tempfile.TemporaryDirectory(prefix="bnspec-")
-        self.shared = Path(worker["bnspec_blocks"] if worker is not None else self._folder.name)  # type: ignore[union-attr]
+        self.shared = Path(worker["bnspec_blocks"] if worker is not None else self._folder.name)  # type: ignore[union-attr]  # without a worker there is a folder
         try:
             request = check_request(request)
             check_writable("--bn-json", self.json)

@@ -145,7 +145,7 @@ class GivesNothing(NumPyBatchNorm):
             super().check(x)
 
     def forward(self, x: Array) -> Array:
-        return super().forward(x) if x.ndim > 1 and x.shape[1] == len(self.gamma) else None  # type: ignore[return-value]
+        return super().forward(x) if x.ndim > 1 and x.shape[1] == len(self.gamma) else None  # type: ignore[return-value]  # that is what is wrong with it
 
 
 def test_a_silent_result_is_no_refusal() -> None:

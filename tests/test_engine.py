@@ -59,11 +59,11 @@ def test_drawn_cases_can_be_normalised(experiment: str, block: int, data: st.Dat
     case = data.draw(draw_cases(experiment, "float32", RANKS, block))
     state = make_state(case)
     assert case.count >= 2
-    assert all(len(p) == case.channels for p in (state.gamma, state.beta, state.running_mean, state.running_var))  # type: ignore[arg-type]
+    assert all(len(p) == case.channels for p in (state.gamma, state.beta, state.running_mean, state.running_var))  # type: ignore[arg-type]  # it has all of them
     assert np.isfinite(make_batch(case).x).all()
     if case.channels > 2:
-        assert np.min(state.gamma) < 0  # type: ignore[arg-type]
-        assert 0 in state.gamma  # type: ignore[operator]
+        assert np.min(state.gamma) < 0  # type: ignore[arg-type]  # it has all of them
+        assert 0 in state.gamma  # type: ignore[operator]  # it has all of them
 
 
 def test_palettes_meet_sizes_and_coincidences() -> None:

@@ -97,7 +97,7 @@ def test_what_is_loaded_is_what_is_read_and_neither_is_shared(subject: Any) -> N
         getattr(start, name)[:] = 8
     assert not np.isin(layer.state().gamma, [7, 8]).any()  # type: ignore[arg-type]  # an array
     layer.load(State(beta=np.full(3, 5.0)))
-    assert [layer.state().gamma.tolist(), layer.state().beta.tolist()] == [[2, -3, 0.5], [5, 5, 5]]  # type: ignore[union-attr]
+    assert [layer.state().gamma.tolist(), layer.state().beta.tolist()] == [[2, -3, 0.5], [5, 5, 5]]  # type: ignore[union-attr]  # it has both
     layer.run(batch(4, 3), training=True)
     assert layer.state().batches == (42 if counts else None)
 

@@ -207,6 +207,11 @@ def test_an_arithmetic_that_forgets_its_low_words_is_found(broken: str) -> None:
         check_arithmetic(sabotaged)
 
 
+def test_how_far_an_arithmetic_is_off_is_told_relative_to_the_sizes() -> None:
+    with pytest.raises(BrokenArithmetic, match=r"a sum is off by 1\.0e\+00 relative"):
+        check_arithmetic(replace(DOUBLE, array=lambda v: 2 * np.asarray(v)))
+
+
 def test_a_rounded_root_is_found() -> None:
     with pytest.raises(BrokenArithmetic, match="a root is off"):
         check_arithmetic(replace(DOUBLE_DOUBLE, sqrt=lambda v: DoubleDouble(np.sqrt(v.high))))

@@ -170,9 +170,9 @@ def test_torch_buffers_carry_no_tangent() -> None:
     layer = data.torch_layer(True)
     # torch ships make_dual and unpack_dual without types.
     with forward_ad.dual_level():
-        layer(forward_ad.make_dual(torch.tensor(data.x), torch.tensor(data.dy)))  # type: ignore[no-untyped-call]
+        layer(forward_ad.make_dual(torch.tensor(data.x), torch.tensor(data.dy)))  # type: ignore[no-untyped-call]  # torch leaves it untyped
         for buffer in (layer.running_mean, layer.running_var):
-            assert forward_ad.unpack_dual(buffer).tangent is None  # type: ignore[no-untyped-call]
+            assert forward_ad.unpack_dual(buffer).tangent is None  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
 def test_torch_trains_copies_and_keeps_its_output() -> None:

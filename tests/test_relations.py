@@ -306,8 +306,8 @@ def test_the_truncation_of_a_difference_is_within_its_bound(k: str) -> None:
 
         def loss(values: Any) -> Any:
             d = values - (values.sum(axis=1) / count)[:, None]  # noqa: B023  # called in this turn
-            r = a.array(np.ones(400)) / a.sqrt((d * d).sum(axis=1) / divisor + a.array(np.asarray(eps)))  # noqa: B023
-            return (a.array(dy) * d * r[:, None]).sum(axis=1) * gamma, d, r  # noqa: B023
+            r = a.array(np.ones(400)) / a.sqrt((d * d).sum(axis=1) / divisor + a.array(np.asarray(eps)))  # noqa: B023  # called in this turn
+            return (a.array(dy) * d * r[:, None]).sum(axis=1) * gamma, d, r  # noqa: B023  # called in this turn
 
         difference = loss(a.array(x) + a.array(step))[0] - loss(a.array(x) - a.array(step))[0]
         _, d, r = loss(a.array(x))

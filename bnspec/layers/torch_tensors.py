@@ -81,7 +81,7 @@ class Torch:
         return {name: values for name, values in SETTINGS.items() if self._has_threads or THREADS not in values}
 
     def native_dtype(self, name: str) -> torch.dtype:
-        return getattr(torch, name)  # type: ignore[no-any-return]
+        return getattr(torch, name)  # type: ignore[no-any-return]  # by name
 
     def name_dtype(self, native: Any) -> str:
         return str(native).removeprefix("torch.")

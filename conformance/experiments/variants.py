@@ -52,7 +52,7 @@ def act_variants(stage: Stage) -> VariantsRecord:
     first, second = (_on_grid(make_state(case, stream)) for stream in ("state", "second"))
     # A frozen layer normalises with its buffers, so that they stay while the parameters vary.
     second = replace(second, running_mean=first.running_mean, running_var=first.running_var)
-    both = replace(first, gamma=first.gamma + second.gamma, beta=first.beta + second.beta)  # type: ignore[operator]
+    both = replace(first, gamma=first.gamma + second.gamma, beta=first.beta + second.beta)  # type: ignore[operator]  # a drawn state has both
     silent = replace(first, gamma=np.zeros_like(first.gamma))
     starts = tuple(keep_offered(stage, state) for state in (first, second, both, silent))
     other = make_state(case, "other")
@@ -86,7 +86,7 @@ def _times(buffer: Array | None, factor: int) -> Array | None:
 def _on_grid(state: State) -> State:
     """Round parameters to 1/64, so that sums of two are exact in every format."""
     gamma, beta = (
-        (np.round(np.asarray(p, np.float64) * 64) / 64).astype(p.dtype)  # type: ignore[union-attr]
+        (np.round(np.asarray(p, np.float64) * 64) / 64).astype(p.dtype)  # type: ignore[union-attr]  # as above
         for p in (state.gamma, state.beta)
     )
     return replace(state, gamma=gamma, beta=beta)

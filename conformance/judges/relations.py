@@ -80,16 +80,17 @@ def _telling(record: RelationsRecord) -> NDArray[np.bool_]:
 
 def _read(record: RelationsRecord, played: Played) -> dict[str, Array | None]:
     """What a pass gave, of what the subject offers, in native shapes."""
-    offers, found = record.stage.subject.offers, {"y": played.y.get()}
+    offers = record.stage.subject.offers
+    found: dict[str, Array | None] = {"y": played.y.get()}
     if offers("running_statistics", "loadable"):
         state = played.after_forward.get()
-        found |= {"running_mean": state.running_mean, "running_var": state.running_var}  # type: ignore[dict-item]
+        found |= {"running_mean": state.running_mean, "running_var": state.running_var}
     if offers("gradients"):
         gradients = played.gradients.get()
-        found |= {"dx": gradients.x}  # type: ignore[dict-item]
+        found |= {"dx": gradients.x}
         if offers("affine"):
-            found |= {"dgamma": gradients.gamma, "dbeta": gradients.beta}  # type: ignore[dict-item]
-    return found  # type: ignore[return-value]
+            found |= {"dgamma": gradients.gamma, "dbeta": gradients.beta}
+    return found
 
 
 def _bound(record: RelationsRecord, name: str) -> Floats:
@@ -127,7 +128,7 @@ def _judge_twin(record: RelationsRecord, twin: Twin | None, when: str) -> Judgem
         if wanted is None:
             continue
         if got is None:
-            seen = "nothing" if other[name] is None else f"shape {other[name].shape}"  # type: ignore[union-attr]
+            seen = "nothing" if other[name] is None else f"shape {other[name].shape}"  # type: ignore[union-attr]  # None was dealt with
             checks.append(differs(f"{name} {when}", seen, "an array of the shape it has elsewhere"))
             continue
         axes = ("channel", "value")[: bound.ndim]

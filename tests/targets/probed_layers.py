@@ -16,7 +16,7 @@ class AlwaysDouble(ForwardOnly):  # type: ignore[misc]  # Any to mypy, as all ne
         return super().forward(x.astype(np.float64))
 
 
-class Hostile(PlainTorch):  # type: ignore[misc]
+class Hostile(PlainTorch):  # type: ignore[misc]  # of an import that is not found
     def __call__(self, x: Tensor) -> Any:
         if x.ndim == 3:
             sys.exit(3)
@@ -27,14 +27,14 @@ class Hostile(PlainTorch):  # type: ignore[misc]
         return super().__call__(x)
 
 
-class Returns(PlainTorch):  # type: ignore[misc]
+class Returns(PlainTorch):  # type: ignore[misc]  # of an import that is not found
     def __call__(self, x: Tensor) -> Any:
         if x.ndim == 4 and not self.training:
             return None
         raise ValueError("not for me")
 
 
-class NeverTrains(PlainTorch):  # type: ignore[misc]
+class NeverTrains(PlainTorch):  # type: ignore[misc]  # of an import that is not found
     def __call__(self, x: Tensor) -> Any:
         if self.training or x.ndim in (3, 5):
             raise ValueError("not for me")

@@ -6,7 +6,7 @@ import sys
 
 import torch.nn.functional as F  # noqa: N812  (the name that torch's own documentation gives it)
 from right_layers import PlainTorch  # type: ignore[import-not-found]  # a neighbour, found when this file is a target
-from spying_layers import NumpySpy, Spy  # type: ignore[import-not-found]
+from spying_layers import NumpySpy, Spy  # type: ignore[import-not-found]  # beside it, as a user's own
 from torch import Tensor
 
 
@@ -16,22 +16,22 @@ class NoEps(Spy):  # type: ignore[misc]  # Any to mypy, as all neighbours
         del self.eps
 
 
-class Depends(PlainTorch):  # type: ignore[misc]
+class Depends(PlainTorch):  # type: ignore[misc]  # of an import that is not found
     def __init__(self, num_features: int, num_dims: int) -> None:
         super().__init__(num_features)
 
 
-class NeverConstructs(PlainTorch):  # type: ignore[misc]
+class NeverConstructs(PlainTorch):  # type: ignore[misc]  # of an import that is not found
     def __init__(self, num_features: int) -> None:
         raise ValueError("no kernel for this machine")
 
 
-class NeverReturns(PlainTorch):  # type: ignore[misc]
+class NeverReturns(PlainTorch):  # type: ignore[misc]  # of an import that is not found
     def __call__(self, x: Tensor) -> Tensor:
         raise ValueError("no kernel for this dtype")
 
 
-class WithoutBackward(NumpySpy):  # type: ignore[misc]
+class WithoutBackward(NumpySpy):  # type: ignore[misc]  # of an import that is not found
     backward = None
 
 

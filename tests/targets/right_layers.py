@@ -49,7 +49,7 @@ def without_momentum(dim: int, eps: float) -> PlainTorch:
     return PlainTorch(dim, eps)
 
 
-functional.bnspec_momentum = 0.25  # type: ignore[attr-defined]
+functional.bnspec_momentum = 0.25  # type: ignore[attr-defined]  # declared as users declare it
 
 
 class TeachingTriple(Teaching):  # type: ignore[misc]  # see pyproject.toml: mypy checks it by another name
