@@ -135,6 +135,15 @@ def test_sums_agree_with_fractions(a: Arithmetic, count: int) -> None:
     assert worst(leave(a, a.array(values).sum(axis=1)), exact, sizes) <= count * NEAR
 
 
+def test_the_product_of_two_doubles_is_exact() -> None:
+    """All 106 bits of it: Dekker's halves lose none."""
+    random = np.random.default_rng(7)
+    x, y = (random.integers(2**52, 2**53, 4000).astype(np.float64) * random.choice([-1.0, 1.0], 4000) for _ in range(2))
+    product = DoubleDouble(x) * DoubleDouble(y)
+    for high, low, a, b in zip(product.high, product.low, x, y, strict=True):
+        assert Fraction(float(high)) + Fraction(float(low)) == Fraction(float(a)) * Fraction(float(b))
+
+
 @EACH
 def test_cancellation_leaves_the_low_word(a: Arithmetic) -> None:
     tiny = a.array(np.array([1.0])) + a.array(np.array([2.0**-90]))
