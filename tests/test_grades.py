@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from bnspec.mutants.table_promises import PROMISES
 from bnspec.spec.clauses import CLAUSES
 from bnspec.spec.measure import Measure, describe, join
 from bnspec.spec.stability import grade, grid
+from tests.bounds import grades
+from tests.bounds.grades import Known, list_known
 from tests.test_engine import subject_of
 
 UNITS = {"float32": 2.0**-24, "float64": 2.0**-53}
@@ -63,6 +66,68 @@ def test_half_of_the_digits_may_never_be_lost_or_at_once(unit: float) -> None:
     assert (never.letter, never.beyond, never.slope) == ("A", True, None)
     assert "above" in never.describe()
     assert (at_once.letter, at_once.kappa_star) == ("C", 1.0)
+    assert at_once.worth == pytest.approx((0, 1))
+    assert never.worth == pytest.approx((2, kappa[-1]))
+    assert at_once.describe("slope 2") == "C (kappa* 1.0e+00, slope 2)"
+
+
+@pytest.mark.parametrize("unit", UNITS.values(), ids=list(UNITS))
+@pytest.mark.parametrize(
+    ("q", "slope", "letter"),
+    [(0.37, 1, "C"), (0.38, 1, "B"), (0.37, 2, "C"), (0.5, 1.91, "B"), (0.5, 1.92, "A"), (0.76, 1.39, "B"),
+     (0.76, 1.40, "A")],
+)  # fmt: skip
+def test_the_letters_change_at_three_eighths_and_midway_between_one_pass_and_two(
+    unit: float, q: float, slope: float, letter: str
+) -> None:
+    kappa, star = np.geomspace(1.0, 0.16 / unit, 250), unit**-q
+    found = grade(kappa, np.minimum(unit**0.5 * (kappa / star) ** slope, 1.0), unit)
+    assert found.letter == letter
+    assert found.kappa_star == pytest.approx(star, rel=1e-6)
+    assert found.slope == pytest.approx(slope, rel=1e-6)
+    at_three_eighths = grade(np.exp2(np.arange(17.0)), np.exp2(np.arange(17.0) - 14), 2.0**-16)
+    assert at_three_eighths.letter == "B"
+
+
+def test_where_no_slope_can_be_measured_the_exponent_decides_midway_between_one_pass_and_two() -> None:
+    kappa = np.exp2(np.arange(24.0))
+    for star, letter in ((14, "B"), (15, "B"), (16, "A")):  # sqrt(u) is passed between two places, at q = 5/8 or so
+        found = grade(kappa, np.where(np.arange(24) < star, 2.0**-24, 1.0), 2.0**-24)
+        assert found.slope is None
+        assert found.letter == letter
+
+
+def test_the_slope_is_measured_from_below_an_error_of_three_quarters_of_the_digits_to_above_a_quarter() -> None:
+    """Twenty bits: from u^(3/4) = 2^-15 to u^(1/4) = 2^-5, one place more at either end; zero counts as u/8."""
+    unit, exponents = 2.0**-20, np.array([-99, -99, -15.5, -14, -12, -6, -4, -0.5])
+    kappa = 2.0 ** np.arange(8.0)
+    error = np.where(exponents < -50, 0.0, 2.0**exponents)
+    inside = [2, 3, 4, 5, 6]
+    slope = np.polyfit(inside, exponents[inside], 1)[0]
+    assert grade(kappa, error, unit).slope == pytest.approx(slope, rel=1e-9)
+    error[2:4] = 0.0  # the last place below is one that loses nothing
+    from_nothing = np.polyfit([3, 4, 5, 6], [-23, -12, -6, -4], 1)[0]
+    assert grade(kappa, error, unit).slope == pytest.approx(from_nothing, rel=1e-9)
+    error[4:6] = 0.0  # two places are no slope
+    assert grade(kappa, error, unit).slope is None
+    error[4:6] = 2.0**-14, 2.0**-4
+    assert grade(kappa, error, unit).slope == pytest.approx(np.polyfit([3, 4, 5], [-23, -14, -4], 1)[0], rel=1e-9)
+    exponents = np.array([-14.0, -13, -6, -3])  # none is below: from the first
+    whole = np.polyfit(range(4), exponents, 1)[0]
+    assert grade(kappa[:4], 2.0**exponents, unit).slope == pytest.approx(whole, rel=1e-9)
+
+
+def test_a_sweep_goes_from_one_to_a_few_units_in_the_last_place() -> None:
+    for unit in UNITS.values():
+        assert grid(unit) == pytest.approx(np.exp(np.linspace(0, np.log(0.16 / unit), 25)), rel=1e-9)
+
+
+def test_where_half_of_the_digits_are_lost_is_looked_up_between_two_places_of_the_largest_error_so_far() -> None:
+    kappa, unit = np.array([1.0, 10.0, 100.0, 1e3, 1e4]), 2.0**-24
+    error = np.array([1e-6, 1e-5, 1e-7, 1e-3, 1e-2])  # sqrt(u) is 2.4e-4
+    share = (np.log(2.0**-12) - np.log(1e-5)) / (np.log(1e-3) - np.log(1e-5))
+    assert grade(kappa, error, unit).kappa_star == pytest.approx(10 ** (2 + share), rel=1e-9)
+    assert grade(kappa, np.full(5, unit), unit).kappa_star == pytest.approx(1e4)
 
 
 KNOWN: list[tuple[str, str]] = [
@@ -87,6 +152,26 @@ def test_the_class_of_a_known_algorithm(target: str, letter: str, dtype: str) ->
         record = EXPERIMENTS["sweep"].act(Stage(subject, case, "cpu"))
         found = {name: grade(record.kappa, error, UNITS[dtype]).letter for name, error in record.errors.items()}
         assert found == dict.fromkeys(("running_var", "y", "dx"), letter), case.address()
+
+
+def test_the_page_of_grades_is_of_every_implementation_and_shows_no_wrong_one() -> None:
+    page = (Path(__file__).parents[1] / "docs/grades.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.+) \| ([ABC ]+) \| ([ABC ]+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
+    wanted = [(known.name, *(" ".join(known.letters(dtype)) for dtype in UNITS)) for known in list_known()]
+    assert [(name, single, double) for name, single, double, _, _ in rows] == wanted
+    assert all(int(count) >= 50 * 2 * 3 and wrong == "0" for *_, count, wrong in rows)
+
+
+@pytest.mark.parametrize(("layer", "code"), [(numpy_right.Pairwise, 0), (numpy_right.Textbook, 1)])
+def test_the_run_of_grades_fails_where_one_is_wrong(
+    layer: Any, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(grades, "list_known", lambda: [Known("of two passes", layer)])
+    monkeypatch.setattr("sys.argv", ["grades", "--seeds", "1"])
+    assert grades.main() == code
+    out, err = capsys.readouterr()
+    assert f"| of two passes | A A A | A A A | 36 | {36 * code} |" in out
+    assert ("graded C and not A" in err) == bool(code)
 
 
 def test_a_folded_output_is_graded_apart_from_the_variance_behind_it() -> None:

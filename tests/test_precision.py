@@ -171,6 +171,15 @@ def test_double_double_sums_over_either_axis() -> None:
     assert leave(DOUBLE_DOUBLE, values.sum(axis=1)) == [3, 12]
 
 
+@pytest.mark.parametrize("shape", [(1, 5), (9, 3), (2, 1), (4, 8)])
+def test_double_double_sums_few_and_many_channels(shape: tuple[int, int]) -> None:
+    values = np.arange(1.0, 1 + shape[0] * shape[1]).reshape(shape)
+    for axis in (0, 1):
+        total = DoubleDouble(values).sum(axis=axis)
+        assert total.high.tolist() == values.sum(axis=axis).tolist()
+        assert not total.low.any()
+
+
 @EACH
 def test_low_precision_enters_exactly(a: Arithmetic) -> None:
     half = np.array([0.1, -65504.0, 6e-8], dtype=np.float16)

@@ -9,10 +9,11 @@ error of sqrt(u), half of the digits, is reached at kappa* = u^-q:
 | B | one pass with a running mean, or merged parts | m u kappa | 1 | 1/2 |
 | A | two passes | m u + (m u kappa)^2 | 2 | 3/4 |
 
-The slope cannot tell A from C. q tells C from the rest, midway between 1/4 and 1/2, and A from 3/4 on: one pass would
-get there in float32 with an error below u kappa/64. Between them the factor m moves q, for sums in order down and for
-sums by halves up, and the slope tells A from B, midway between 1 and 2. An algorithm in wider arithmetic, or one that
-shifts by a value of the data, may never lose half of its digits: A, beyond the grid.
+The slope cannot tell A from C: q tells C from the rest, midway between 1/4 and 1/2. Constants move q: that of one pass
+to 3/4 where its error is u kappa/64 in float32, as averages over m values are, that of two passes to 2/3 for sums in
+order. Few places make the slope uncertain. So slope + 2 q tells A from B, midway between 1 + 2 3/4 and 2 + 2 2/3. An
+algorithm in wider arithmetic, or one that shifts by a value of the data, may never lose half of its digits: A, beyond
+the grid, where nothing grows and q alone decides.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ LETTERS = "CBA"
 """From the worst to the best."""
 SQUARES, ONE_PASS, TWO_PASSES = 1 / 4, 1 / 2, 3 / 4
 """q of the classes."""
-STEEP = (1 + 2) / 2
-"""The slope between those of one pass and of two."""
+MIDWAY = ((1 + 2 * (3 / 4)) + (2 + 2 * (2 / 3))) / 2
+"""slope + 2 q between the largest of one pass and the least of two."""
 POINTS = 25
 """Condition numbers in a sweep: seven or more lie where an error grows from u^(3/4) to u^(1/4), whatever its class."""
 
@@ -80,7 +81,7 @@ def grade(kappa: Floats, error: Floats, u: float) -> Grade:
         log_star = np.interp(-digits / 2, height[first - 1 : first + 1], x[first - 1 : first + 1])
     slope = _measure_slope(x, y, height, digits)
     q = log_star / digits
-    twice = q >= TWO_PASSES or (slope or 0) > STEEP
+    twice = q > (ONE_PASS + TWO_PASSES) / 2 if slope is None else slope + 2 * q > MIDWAY
     letter = "C" if q < (SQUARES + ONE_PASS) / 2 else "A" if twice else "B"
     return Grade(letter, float(np.exp(log_star)), beyond, slope)
 

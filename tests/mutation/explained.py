@@ -28,6 +28,24 @@ NUMPY, TORCH = "reference/numpy_batchnorm.py", "reference/torch_batchnorm.py"
 EMPTY = "training = self.training and m > 0  # no values, no statistics: an empty batch passes as in evaluation"
 ROWS = "return np.ascontiguousarray(np.moveaxis(x, 1, 0).reshape(x.shape[1], -1), dtype)"
 
+SPEC = "bnspec/spec"
+FROZEN = "@dataclass(frozen=True)"
+UNFROZEN = ("clause", "dialects", "equations", "formats", "measure", "precision", "second_order", "stability")
+JOINED = "if quantity not in joined or measure.worth < joined[quantity].worth:"
+CLOSE = "close = get_close_matches("
+CENTRED = "centred = np.where(gamma > 0, np.abs(dx) / np.where(scale > 0, scale, 1.0), 0.0)"
+LOW = "low, high = np.where(low > 0, low, np.nan), (total + e_var) * (1 + 2 * stepwise) + 2 * underflow"
+OF_FLOAT32 = "return FLOAT32 if storage.precision < FLOAT32.precision else storage"
+DOUBLE_DOUBLE = (
+    '"double-double", 104, lambda a: DoubleDouble.of(_plain(a)), DoubleDouble.sqrt, lambda a: a.high + a.low'
+)
+OFF = "if abs(g - w) > unit * s:"
+LEFT = "return [Fraction(float(h)) + Fraction(float(low_)) for h, low_ in zip(high, low, strict=True)]"
+COMPARED = "for g, w, s in zip(leave(got), wanted, size or [abs(w) for w in wanted], strict=True):"
+SPLITTER = "_SPLITTER = 2.0**27 + 1.0"
+CORRECTION = "correction = np.where(positive, rest.high / np.where(positive, 2.0 * root, 1.0), 0.0)"
+NUMBERS = "numbers = [[0.1, 1e16, -3.0, 7e-9], [2.5, -0.3, 1e-8, 1.0]]"
+
 EXPLAINED: tuple[Explained, ...] = (
     *(
         Explained(
@@ -43,5 +61,69 @@ EXPLAINED: tuple[Explained, ...] = (
     Explained(
         TORCH, "m = x.numel() // self.dim", "the same: it divides without rest, and counts as a float too",
         ("m = x.numel() / self.dim",),
+    ),
+    *(
+        Explained(
+            f"{SPEC}/{file}.py", FROZEN, "the same: nobody writes to one, and the type checker would tell who does",
+            ("@dataclass(frozen=False)",),
+        )
+        for file in UNFROZEN
+    ),
+    *(
+        Explained(f"{SPEC}/{file}.py", f"{CLOSE}{names}, n=3{rest}", "words: how many close names a message offers",
+                  tuple(f"{CLOSE}{names}, n= {n}{rest}" for n in (2, 4)))
+        for file, names, rest in (
+            ("clauses", "wanted, CLAUSES", ", cutoff=0.5)"),
+            ("dialects", "name.lower(), DIALECTS", ")"),
+            ("dialects", "field, FIELDS", ") or list(FIELDS)"),
+        )
+    ),
+    Explained(
+        f"{SPEC}/measure.py", JOINED, "the same: of two that are worth as much either may stand",
+        (JOINED.replace("<", "<="),),
+    ),
+    Explained(
+        f"{SPEC}/formats.py", OF_FLOAT32, "the same: the other branch gives float32 for float32 too",
+        (OF_FLOAT32.replace("<", "<="),),
+    ),
+    Explained(f"{SPEC}/precision.py", NUMBERS, "the same: other numbers try an arithmetic as well"),
+    Explained(
+        f"{SPEC}/precision.py", "one = arithmetic.array(np.ones(2))", "the same: one is divided by either number",
+        ("one = arithmetic.array(np.ones( 1))",),
+    ),
+    Explained(
+        f"{SPEC}/precision.py", "unit = Fraction(16, 2**arithmetic.bits)",
+        "a margin: what is sound is off by far less, what is broken by far more",
+    ),
+    Explained(
+        f"{SPEC}/precision.py", OFF, "the same: nothing is off by the margin to its last bit", (OFF.replace(">", ">="),)
+    ),
+    Explained(
+        f"{SPEC}/precision.py", DOUBLE_DOUBLE, "the same: the sum and the difference round to the high word",
+        (DOUBLE_DOUBLE.replace("a.high + a.low", "a.high - a.low"),),
+    ),
+    *(
+        Explained(f"{SPEC}/precision.py", line, "the same: there are as many of each", (line.replace("True", "False"),))
+        for line in (LEFT, COMPARED)
+    ),
+    Explained(
+        f"{SPEC}/double_double.py", SPLITTER, "the same: these too split 53 bits into halves whose products are exact",
+        (SPLITTER.replace("1.0", "2.0"), SPLITTER.replace("1.0", "0.0")),
+    ),
+    Explained(
+        f"{SPEC}/double_double.py", CORRECTION, "the same: what is not positive is not divided",
+        (CORRECTION.replace("1.0)", "2.0)"), CORRECTION.replace("1.0)", "0.0)")),
+    ),
+    *(
+        Explained(
+            f"{SPEC}/bounds.py", f"{line} < arithmetic.precision else arithmetic",
+            "the same: as precise means the same",
+            (f"{line} <= arithmetic.precision else arithmetic",),
+        )
+        for line in ("kept = parameters if parameters.precision", "backward = storage if storage.precision")
+    ),
+    Explained(f"{SPEC}/bounds.py", LOW, "the same: the root of what is not above zero ends in infinity"),
+    Explained(
+        f"{SPEC}/bounds.py", CENTRED, "the same: it is multiplied by gamma = 0, or dx is 0, as gamma r underflows"
     ),
 )  # fmt: skip

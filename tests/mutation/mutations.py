@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,17 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 
 NEED_NAMES = {"core/VariableReplacer", "core/VariableInserter"}  # these ask which variables take part: not used
+
+OPPOSITES = frozenset({
+    "AddNot", "Add_Sub", "BitAnd_BitOr", "BitOr_BitAnd", "Delete_Invert", "Delete_Not", "Delete_USub", "Div_Mul",
+    "Eq_NotEq", "ExceptionReplacer", "FloorDiv_Div", "GtE_Gt", "GtE_Lt", "Gt_GtE", "Gt_LtE", "IsNot_Is", "Is_IsNot",
+    "LShift_RShift", "LtE_Gt", "LtE_Lt", "Lt_GtE", "Lt_LtE", "Mod_Mul", "Mul_Div", "NotEq_Eq", "NumberReplacer",
+    "Pow_Mul", "RShift_LShift", "RemoveDecorator", "ReplaceAndWithOr", "ReplaceBreakWithContinue",
+    "ReplaceContinueWithBreak", "ReplaceFalseWithTrue", "ReplaceOrWithAnd", "ReplaceTrueWithFalse", "Sub_Add",
+    "ZeroIterationForLoop",
+})  # fmt: skip
+"""Operators by the ends of their names: each sign becomes its opposite, a comparison turns round or moves by its end
+point. Where eleven changes of one `+` die together, one tells as much."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +41,13 @@ class Mutation:
         return f"{self.before} => {self.after}"
 
 
-def list_mutations(file: str) -> Iterator[Mutation]:
-    """The changes of a file, by its path from here, by every operator; each program once."""
+def list_mutations(file: str, operators: Collection[str] = ()) -> Iterator[Mutation]:
+    """The changes of a file, by its path from here, by all operators or those whose names end so; each program once."""
     source = Path(file).read_text(encoding="utf-8")
     tree, seen = get_ast(source), {_meaning(source)}
     for name in sorted(set(operator_names()) - NEED_NAMES):
+        if operators and not name.endswith(tuple(operators)):
+            continue
         operator = get_operator(name)()
         occurrences = sum(len(list(operator.mutation_positions(node))) for node in ast_nodes(tree))
         for occurrence in range(occurrences):

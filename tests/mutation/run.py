@@ -1,6 +1,6 @@
 """Change a file in every way there is, one at a time, and tell which changes nobody notices.
 
-    python -m tests.mutation.run reference/numpy_batchnorm.py reference/torch_batchnorm.py
+    python -m tests.mutation.run -n 2 reference/numpy_batchnorm.py reference/torch_batchnorm.py
 
 runs from the root of the repository and needs Cosmic Ray (`python -m pip install cosmic-ray==8.7.0`). It prints the
 table of `docs/mutation.md`, and ends with 1 where a change survives that `explained.py` does not explain, or where one
@@ -10,14 +10,16 @@ is explained that does not survive.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import sys
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from tests.mutation.explained import EXPLAINED, Explained
 from tests.mutation.mutations import Mutation, list_mutations
-from tests.mutation.subjects import SUBJECTS, Subject
+from tests.mutation.subjects import SUBJECTS
 from tests.mutation.trial import prepare_bench
 
 HEAD = """# Automatic mutation
@@ -25,7 +27,8 @@ HEAD = """# Automatic mutation
 Written by `python -m tests.mutation.run`, and not by hand.
 [Cosmic Ray](https://github.com/sixty-north/cosmic-ray) changes a file in one place at a time; each change is tried in a
 copy of the repository, before the judges below in their order. What is the same program without its annotations is left
-out. Every operator becomes every other one.
+out. In the references every operator becomes every other one, in the specification its opposite alone; numbers become
+one more and one less. A file that is not below has not been tried yet.
 """
 
 
@@ -33,7 +36,7 @@ out. Every operator becomes every other one.
 class Outcome:
     """How many changes each judge was the first to notice, by its words, and those that nobody noticed."""
 
-    subject: Subject
+    file: str
     noticed: Counter[str]
     survivors: tuple[Mutation, ...]
 
@@ -45,29 +48,30 @@ class Outcome:
     @property
     def stale(self) -> list[Explained]:
         """Lines of the table that speak of no survivor."""
-        rows = [row for row in EXPLAINED if row.file == self.subject.file]
+        rows = [row for row in EXPLAINED if row.file == self.file]
         return [row for row in rows if not any(row.speaks_of(m) for m in self.survivors)]
 
 
-def try_subject(subject: Subject) -> Outcome:
+def try_subject(file: str) -> Outcome:
     """Every change of a file before its judges, the quick one first. Raises RuntimeError where the file is refused."""
+    subject = SUBJECTS[file]
     noticed: Counter[str] = Counter({witness.words: 0 for witness in subject.judges})
     survivors = []
     with prepare_bench(subject.file, [witness.passes for witness in subject.judges]) as bench:
-        for mutation in list_mutations(subject.file):
+        for mutation in list_mutations(subject.file, subject.operators):
             found = bench.find_who_notices(mutation.text)
             if found is None:
                 survivors.append(mutation)
                 print(f"survives {mutation.file}:{mutation.line}: {mutation.name}", file=sys.stderr, flush=True)  # noqa: T201  # how far it is
             else:
                 noticed[subject.judges[found].words] += 1
-    return Outcome(subject, noticed, tuple(survivors))
+    return Outcome(file, noticed, tuple(survivors))
 
 
 def render(outcome: Outcome) -> str:
     """Markdown: the score, who noticed, and why nobody noticed the rest."""
     total = outcome.noticed.total() + len(outcome.survivors)
-    lines = [f"## `{outcome.subject.file}`\n", f"{outcome.noticed.total()} of {total} changes are noticed.\n"]
+    lines = [f"## `{outcome.file}`\n", f"{outcome.noticed.total()} of {total} changes are noticed.\n"]
     lines += ["| first noticed by | changes |\n|---|---|"]
     lines += [f"| {words} | {count} |" for words, count in outcome.noticed.items()]
     if outcome.survivors:
@@ -83,12 +87,15 @@ def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", metavar="FILE", help=f"default: {' '.join(SUBJECTS)}")
-    files = parser.parse_args().files or list(SUBJECTS)
+    parser.add_argument("-n", type=int, default=1, metavar="WORKERS", help="so many files at a time")
+    options = parser.parse_args()
+    files = options.files or list(SUBJECTS)
     unknown = [file for file in files if file not in SUBJECTS]
     if unknown:
         parser.error(f"nobody judges changes of {unknown[0]}: there are {', '.join(SUBJECTS)}")
-    import_what_is_heavy()
-    outcomes = [try_subject(SUBJECTS[file]) for file in files]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.n, context, import_what_is_heavy) as pool:
+        outcomes = list(pool.map(try_subject, files))
     print("\n".join([HEAD, *(render(outcome) for outcome in outcomes)]))  # noqa: T201  # the terminal is its trade
     for outcome in outcomes:
         for row in outcome.stale:

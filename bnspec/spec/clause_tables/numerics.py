@@ -9,9 +9,9 @@ NUMERICS: tuple[Clause, ...] = (
         id="N1",
         title="the class of the variance's algorithm",
         statement="The error of the variance, as the running variance, y and dx show it, reaches sqrt(u) at"
-        " kappa* = u^-q, kappa = sqrt(1 + mu^2/s2). C: q below 3/8, one pass over squares; A: q from 3/4 on, or slope"
-        " above 3/2 there, two passes; B: else, one pass with a running mean. MUST: no letter below that of the class"
-        " declared, `twopass` A (B through y and dx), `stable` B.",
+        " kappa* = u^-q, kappa = sqrt(1 + mu^2/s2). C: q below 3/8, one pass over squares; A: slope + 2 q above 35/12,"
+        " or q above 5/8 where nothing grows, two passes; B: else, one pass with a running mean. MUST: no letter below"
+        " that of the class declared, `twopass` A (B through y and dx), `stable` B.",
         why="Relative errors m u kappa^2, m u kappa and m u + (m u kappa)^2: set them to sqrt(u). The slope alone"
         " cannot tell the first from the last, both have slope 2. An output x alpha + shift errs by u kappa with an"
         " exact variance.",
