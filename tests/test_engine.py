@@ -19,7 +19,7 @@ from bnspec.cases.case import AddressError, Case, parse_address
 from bnspec.cases.fills import FILLS
 from bnspec.cases.layouts import LAYOUTS, channel_major, from_channel_major, lay_out, repeat
 from bnspec.cases.strategies import FILL_WEIGHTS, Scope, draw_cases, palette
-from bnspec.engine.blocks import Block, run_block, seed_of
+from bnspec.engine.blocks import Block, literal_cases, run_block, seed_of
 from bnspec.engine.collecting import RARELY, collecting_rarely
 from bnspec.engine.judging import judge_case
 from bnspec.engine.plan import Request, make_plan
@@ -139,6 +139,12 @@ def test_smoke_asks_what_is_alike_in_float64_alone_where_both_are_asked_for() ->
     assert one.dtypes_of("S5") == ("float32",)
     standard = make_plan(subject, Request(profile="standard"))
     assert standard.dtypes_of("S5") == ("float32", "float64")
+
+
+@pytest.mark.parametrize("target", ["torch.nn:BatchNorm1d", "torch.nn:BatchNorm2d", "torch.nn:BatchNorm3d"])
+def test_a_history_by_hand_wraps_counters_of_batches_in_8_bits_and_of_values_in_16(target: str) -> None:
+    first = literal_cases(subject_of(target), Block("cumulative", "float64", "cpu", 0))
+    assert any(case.steps > 127 and case.steps * case.count > 65535 for case in first)
 
 
 def test_in_haste_the_same_blocks_run_in_another_order() -> None:

@@ -77,7 +77,8 @@ def resolve(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a subject may warn while it is tried out; its cases will show it again
         if {"running_mean", "running_var"} <= parameters.keys():
-            return _import_functions().resolve_function(obj, dict(arguments or {}), without)  # type: ignore[no-any-return]  # imported when asked for, hence untyped
+            resolved: Implementation = _import_functions().resolve_function(obj, dict(arguments or {}), without)
+            return resolved
         from bnspec.layers.objects import resolve_object
 
         return resolve_object(obj, dict(arguments or {}), without)

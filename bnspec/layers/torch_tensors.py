@@ -81,7 +81,8 @@ class Torch:
         return {name: values for name, values in SETTINGS.items() if self._has_threads or THREADS not in values}
 
     def native_dtype(self, name: str) -> torch.dtype:
-        return getattr(torch, name)  # type: ignore[no-any-return]  # by name
+        native: torch.dtype = getattr(torch, name)
+        return native
 
     def name_dtype(self, native: Any) -> str:
         return str(native).removeprefix("torch.")

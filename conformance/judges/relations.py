@@ -128,7 +128,8 @@ def _judge_twin(record: RelationsRecord, twin: Twin | None, when: str) -> Judgem
         if wanted is None:
             continue
         if got is None:
-            seen = "nothing" if other[name] is None else f"shape {other[name].shape}"  # type: ignore[union-attr]  # None was dealt with
+            found = other[name]
+            seen = "nothing" if found is None else f"shape {found.shape}"
             checks.append(differs(f"{name} {when}", seen, "an array of the shape it has elsewhere"))
             continue
         axes = ("channel", "value")[: bound.ndim]

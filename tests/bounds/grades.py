@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch._dynamo
 from bnspec.conformance.acting import Stage
 from bnspec.conformance.table import EXPERIMENTS
 
@@ -99,13 +98,26 @@ def list_cases(subject: Subject, dtype: str, seeds: int) -> Iterator[list[Case]]
             yield [replace(case, dtype=dtype, seed=seed) for seed in range(seeds)]
 
 
+def forget_what_was_compiled() -> None:
+    """Else what raised while ranks were looked for, or met many shapes, runs as it is."""
+    import torch._dynamo  # takes seconds
+
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+
+
+def count_compiled() -> int:
+    """The functions that were compiled since."""
+    return int(torch._dynamo.utils.counters["frames"]["ok"])
+
+
 def grade_one(known: Known, dtype: str, seeds: int) -> Counter[bool]:
     """How many gradings are right, and how many wrong. Raises RuntimeError where what is compiled did not run."""
     subject, _ = make_subject(known.make, Request(known.dialect), {}, None)
     found = Counter[bool]()
     for cases in list_cases(subject, dtype, seeds):
-        torch._dynamo.reset()  # else what raised while ranks were looked for, or met many shapes, runs as it is
-        torch._dynamo.utils.counters.clear()
+        if known.compiled:
+            forget_what_was_compiled()
         for case in cases:
             record = EXPERIMENTS["sweep"].act(Stage(subject, case, "cpu"))
             letters = [grade(record.kappa, record.errors[place], UNITS[dtype]).letter for place in PLACES]
@@ -113,7 +125,7 @@ def grade_one(known: Known, dtype: str, seeds: int) -> Counter[bool]:
                 found[got == wanted] += 1
                 if got != wanted:
                     sys.stderr.write(f"{known.name} {case.address()}: {place} is graded {got} and not {wanted}\n")
-        if known.compiled and not torch._dynamo.utils.counters["frames"]["ok"]:
+        if known.compiled and not count_compiled():
             raise RuntimeError(f"{known.name}: nothing was compiled")
     return found
 
