@@ -43,7 +43,10 @@ OFF = "if abs(g - w) > unit * s:"
 LEFT = "return [Fraction(float(h)) + Fraction(float(low_)) for h, low_ in zip(high, low, strict=True)]"
 COMPARED = "for g, w, s in zip(leave(got), wanted, size or [abs(w) for w in wanted], strict=True):"
 SPLITTER = "_SPLITTER = 2.0**27 + 1.0"
+NEGATIVE = "negative = self.high < 0"
+ONE_COLUMN = "return np.asarray(e_x), np.asarray(e_gamma[:, 0])"
 CORRECTION = "correction = np.where(positive, rest.high / np.where(positive, 2.0 * root, 1.0), 0.0)"
+TWICE = "twice = q > (ONE_PASS + TWO_PASSES) / 2 if slope is None else slope + 2 * q > MIDWAY"
 NUMBERS = "numbers = [[0.1, 1e16, -3.0, 7e-9], [2.5, -0.3, 1e-8, 1.0]]"
 
 EXPLAINED: tuple[Explained, ...] = (
@@ -108,11 +111,22 @@ EXPLAINED: tuple[Explained, ...] = (
     ),
     Explained(
         f"{SPEC}/double_double.py", SPLITTER, "the same: these too split 53 bits into halves whose products are exact",
-        (SPLITTER.replace("1.0", "2.0"), SPLITTER.replace("1.0", "0.0")),
+        tuple(SPLITTER.replace("+ 1.0", other) for other in ("+ 2.0", "+ 0.0", "- 1.0")),
+    ),
+    Explained(
+        f"{SPEC}/double_double.py", NEGATIVE, "the same: zero is its own opposite", (NEGATIVE.replace("<", "<="),)
+    ),
+    *(
+        Explained(f"{SPEC}/{file}.py", line, "the same: there is one column", (line.replace("0]", "-1]"),))
+        for file, line in (("double_double", "return rest[:, 0]"), ("second_order_bounds", ONE_COLUMN))
     ),
     Explained(
         f"{SPEC}/double_double.py", CORRECTION, "the same: what is not positive is not divided",
         (CORRECTION.replace("1.0)", "2.0)"), CORRECTION.replace("1.0)", "0.0)")),
+    ),
+    Explained(
+        f"{SPEC}/stability.py", TWICE, "the same: in the middle between two classes neither is the truer",
+        (TWICE.replace("q > (", "q >= ("), TWICE.replace("> MIDWAY", ">= MIDWAY")),
     ),
     *(
         Explained(
