@@ -50,7 +50,7 @@ def without_durations(document: Any) -> Any:
 # Wrong usage
 
 REFUSED = {
-    "no target": ((), "TARGET"),
+    "no target": ((), "no target is named"),
     "no attribute in the target": (("torch.nn",), "'torch.nn'"),
     "unknown module": (("no_such_module:BatchNorm",), "no_such_module"),
     "unknown file": (("no_such_file.py:BatchNorm",), "no_such_file.py"),

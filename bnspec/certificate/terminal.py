@@ -35,17 +35,15 @@ def _render_target(report: TargetReport) -> Iterator[str]:
     )
     judged_on = "; ".join([_list(scope, "dtypes"), f"ranks {_list(scope, 'ranks')}", _list(scope, "devices")])
     yield f"  dialect {report.dialect} ({report.dialect_source}); {judged_on}"
-    failures = [clause for clause in report.clauses if clause.outcome in FAILED]
-    failed = {clause.id for clause in failures}
-    told = [clause for clause in failures if not failed & set(CLAUSES[clause.id].restates)]
-    for clause in sorted(told, key=lambda c: _binding(c) != "MUST"):
+    told, others = select_told(report)
+    for clause in told:
         yield ""
         yield from render_failure(clause, report)
-    if len(told) < len(failures):
-        others = ", ".join(f"{c.id} ({CLAUSES[c.id].title})" for c in failures if c not in told)
+    if others:
+        names = ", ".join(f"{c.id} ({CLAUSES[c.id].title})" for c in others)
         yield ""
-        yield from _wrap(f"The same on certain batches, hence failing as well: {others}.", "  ")
-    if failures:
+        yield from _wrap(f"The same on certain batches, hence failing as well: {names}.", "  ")
+    if told:
         yield ""
     for note in report.notes:
         yield from _wrap(f"In short: {note}.", "  ")
@@ -64,6 +62,14 @@ def _render_target(report: TargetReport) -> Iterator[str]:
         yield f"  NOT RUN on {absent}: there is no such device here"
     yield ""
     yield render_verdict(report)
+
+
+def select_told(report: TargetReport) -> tuple[list[ClauseReport], list[ClauseReport]]:
+    """The failures to be told in full, what decides first, and those that restate one of them on certain batches."""
+    failures = [clause for clause in report.clauses if clause.outcome in FAILED]
+    failed = {clause.id for clause in failures}
+    told = [clause for clause in failures if not failed & set(CLAUSES[clause.id].restates)]
+    return sorted(told, key=lambda c: _binding(c) != "MUST"), [clause for clause in failures if clause not in told]
 
 
 def render_verdict(report: TargetReport) -> str:

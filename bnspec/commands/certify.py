@@ -4,123 +4,111 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bnspec.commands import EXIT_HELP
+from bnspec.commands.asking import add_options, read_orders
 
 if TYPE_CHECKING:
-    from bnspec.certificate.model import TargetReport
-    from bnspec.engine.plan import Request
+    from bnspec.certificate.model import Certificate, TargetReport
+    from bnspec.settings import Order
 
-TARGET_HELP = "package.module:attribute, path/to/file.py:attribute or reference:NAME (numpy, torch, seed)"
+FILES = {
+    "json": "write the certificate as JSON",
+    "markdown": "write it as Markdown, for the summary of a job",
+    "junit": "write it as JUnit XML",
+    "badge": "write the verdict as a badge: .json for shields.io, or .svg",
+}
 
 
 def add_command(commands: Any) -> None:
     """Name the command and its options."""
     certify = commands.add_parser("certify", help="certify targets against the specification", epilog=EXIT_HELP)
-    certify.add_argument("targets", nargs="+", metavar="TARGET", help=TARGET_HELP)
-    certify.add_argument("--arg", action="append", default=[], metavar="KEY=VALUE",
-                         help="a constructor argument, as a Python literal; may be repeated")  # fmt: skip
-    certify.add_argument("--dialect", metavar="NAME", help="the conventions to judge by (default: its own, else torch)")
-    certify.add_argument("--profile", default="standard", help="smoke, standard (default) or thorough")
-    certify.add_argument("--seed", type=int, default=0, help="another seed draws other cases (default 0)")
-    certify.add_argument("--device", nargs="+", default=[], metavar="DEVICE", help="cpu, cuda, cuda:0 or all (default)")
-    certify.add_argument(
-        "--dtype", nargs="+", default=[], metavar="DTYPE", help="float64, mixed_bfloat16, ... (default: all promised)"
-    )
-    certify.add_argument("--without", nargs="+", default=[], metavar="ABILITY",
-                         help="leave out what the target does not offer, such as gradients")  # fmt: skip
-    certify.add_argument(
-        "--clause",
-        nargs="+",
-        default=[],
-        metavar="ID",
-        help="judge these clauses alone; of SHOULD clauses named alone each decides",
-    )
+    add_options(certify)
     certify.add_argument("--case", metavar="ADDRESS", help="run one case again, by the address that a failure prints")
-    certify.add_argument("--strict", action="store_true", help="SHOULD clauses decide too")
-    certify.add_argument("--fail-fast", action="store_true", help="stop at the first failure, and do not shrink it")
-    certify.add_argument("--json", metavar="FILE", help="write the certificate as JSON")
+    for name, words in FILES.items():
+        certify.add_argument(f"--{name}", metavar="FILE", help=words)
     certify.add_argument("-n", type=int, default=1, metavar="WORKERS", help="run in so many processes (default 1)")
-    certify.add_argument("--isolate", action="store_true",
-                         help="judge in a child process, which the target may crash or keep for ever")  # fmt: skip
     certify.set_defaults(run=certify_targets)
 
 
 def certify_targets(options: argparse.Namespace) -> int:
     """Certify each target, print the certificates, and write what was asked for."""
-    from bnspec.certificate.files import check_writable, write_whole
+    from bnspec.certificate.badge import check_badge
+    from bnspec.certificate.files import check_writable
     from bnspec.certificate.model import Certificate
-    from bnspec.certificate.terminal import render
-    from bnspec.engine.plan import Request, UsageError, check_request
+    from bnspec.certificate.terminal import render, render_table
+    from bnspec.engine.plan import UsageError
     from bnspec.engine.threads import prefer_one_thread
-    from bnspec.layers.target import TargetError, parse_arguments
+    from bnspec.layers.target import TargetError
 
-    request = check_request(Request(
-        options.dialect, options.profile, options.seed, tuple(options.device), tuple(options.dtype),
-        tuple(options.without), tuple(options.clause), options.strict, options.fail_fast,
-    ))  # fmt: skip
+    orders = read_orders(options)
     check_workers(options.n)
-    if options.isolate and options.n > 1:
+    if options.n > 1 and any(order.isolate for order in orders):
         raise UsageError("--isolate judges in one child process: leave -n out")
-    arguments = parse_arguments(options.arg)
-    check_writable("--json", options.json)
+    check_badge(options.badge)
+    for name in FILES:
+        check_writable(f"--{name}", getattr(options, name))
     prefer_one_thread()
     if options.case:
-        return _rerun(options, request, arguments)
+        return _rerun(orders, options.case)
     reports, usage_errors = [], 0
-    for text in options.targets:
+    for order in orders:
         try:
-            report = _certify_one(text, request, arguments, options.n, options.isolate)
+            report = _certify_one(order, options.n)
         except (TargetError, UsageError) as error:
             print(f"bnspec: {error}", file=sys.stderr)
             usage_errors += 1
             continue
         reports.append(report)
-        print(render(Certificate((report,))), end="\n\n" if len(options.targets) > 1 else "\n", flush=True)
+        print(render(Certificate((report,))), end="\n\n" if len(orders) > 1 else "\n", flush=True)
     certificate = Certificate(tuple(reports))
     if len(reports) > 1:
-        from bnspec.certificate.terminal import render_table
-
         print("\n".join(render_table(certificate)))
-    if options.json and reports:
-        write_whole("--json", options.json, certificate.to_json())
+    if reports:
+        _write_files(certificate, options)
     return 2 if usage_errors else certificate.exit_code
 
 
-def _certify_one(text: str, request: Request, arguments: dict[str, Any], workers: int, isolate: bool) -> TargetReport:
+def _certify_one(order: Order, workers: int) -> TargetReport:
     from bnspec.api import certify_isolated, make_subject
     from bnspec.engine.parallel import Workers
     from bnspec.engine.run import certify_subject, run_here
     from bnspec.layers.target import load_target
 
-    if isolate:
+    text, request, arguments = order.target, order.request, order.arguments
+    if order.isolate:
         return certify_isolated(load_target(text).obj, request, arguments, text, text)
     subject, source = make_subject(load_target(text).obj, request, arguments, text)
     runner = run_here if workers == 1 else Workers(workers, text, arguments, request)
     return certify_subject(subject, request, text, arguments, source, runner)
 
 
-def _rerun(options: argparse.Namespace, request: Request, arguments: dict[str, Any]) -> int:
-    """Print what each clause says to one case. Exit 1 if one fails; there is no verdict."""
-    from bnspec.api import make_subject
-    from bnspec.certificate.merge import describe_ratio
-    from bnspec.engine.plan import UsageError
-    from bnspec.engine.rerun import rerun_case
-    from bnspec.layers.target import load_target
+def _write_files(certificate: Certificate, options: argparse.Namespace) -> None:
+    from bnspec.certificate.badge import render_badge
+    from bnspec.certificate.files import write_whole
+    from bnspec.certificate.junit import render_junit
+    from bnspec.certificate.markdown import render_markdown
 
-    if len(options.targets) != 1:
+    faces: dict[str, Callable[[], str]] = {
+        "json": certificate.to_json,
+        "markdown": lambda: render_markdown(certificate),
+        "junit": lambda: render_junit(certificate),
+        "badge": lambda: render_badge(certificate, options.badge),
+    }
+    for name, face in faces.items():
+        if file := getattr(options, name):
+            write_whole(f"--{name}", file, face())
+
+
+def _rerun(orders: list[Order], address: str) -> int:
+    from bnspec.commands.rerun import rerun
+    from bnspec.engine.plan import UsageError
+
+    if len(orders) != 1:
         raise UsageError("--case runs one case of one target: name a single target")
-    subject, _ = make_subject(load_target(options.targets[0]).obj, request, arguments, options.targets[0])
-    failed = False
-    for clause, judged in rerun_case(subject, request, options.case).items():
-        failed |= judged.failed
-        word = "FAIL" if judged.failed else "nothing to compare" if judged.ratio is None else "pass"
-        print(f"{clause:4} {word}  {describe_ratio(judged.ratio)} bounds")
-        if judged.failed:
-            where = f" at {judged.where}" if judged.where else ""
-            print(f"     {judged.quantity}: got {judged.got}, wanted {judged.wanted}{where}")
-    return int(failed)
+    return rerun(orders[0], address)
 
 
 def check_workers(count: int) -> None:

@@ -57,6 +57,12 @@ def load_target(text: str) -> Target:
     return Target(text, _find_attribute(module, attribute, location), path)
 
 
+def make_importable(folder: Path) -> None:
+    """Let modules of a folder be imported; it comes last, so that nothing installed is shadowed."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
 def names(text: str, obj: Any) -> bool:
     """Would a fresh process find this very object by the text?"""
     try:
@@ -151,8 +157,7 @@ def _import_file(path: Path) -> ModuleType:
 def _import_module(location: str) -> ModuleType:
     if not all(part.isidentifier() for part in location.split(".")):
         raise TargetError(f"{location!r} is neither a file nor the name of a module: write {FORMS}")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # last, so that nothing installed is shadowed
+    make_importable(Path.cwd())
     try:
         return importlib.import_module(location)
     except (Exception, SystemExit) as error:
