@@ -1,7 +1,7 @@
 """bnspec: is this batch normalization right?
 
 A formal specification of batch norm, a property-based suite that checks it, and references. Public names:
-`certify`, and the command line of the same name.
+`certify`, the command line of the same name, and `parametrize_with_checks` for test files of one's own.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bnspec.api import certify as certify
+    from bnspec.checks import parametrize_with_checks as parametrize_with_checks
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "certify"]
+__all__ = ["__version__", "certify", "parametrize_with_checks"]
 
 # In a checkout `conformance/` and `reference/` lie beside this folder; a wheel holds them inside it.
 if not (Path(__file__).parent / "conformance").is_dir():
@@ -25,4 +26,8 @@ def __getattr__(name: str) -> Any:
         from bnspec.api import certify
 
         return certify
+    if name == "parametrize_with_checks":
+        from bnspec.checks import parametrize_with_checks
+
+        return parametrize_with_checks
     raise AttributeError(f"module 'bnspec' has no attribute {name!r}")

@@ -50,7 +50,7 @@ def certify(
     )
     if isinstance(obj, str):
         obj, target = load_target(obj).obj, target or obj
-    name = target or f"{getattr(obj, '__module__', '?')}:{getattr(obj, '__qualname__', type(obj).__name__)}"
+    name = target or name_of(obj)
     given, text = dict(arguments or {}), name if names(name, obj) else None
     if isolate:
         report = certify_isolated(obj, request, given, name, text)
@@ -58,6 +58,11 @@ def certify(
         subject, source = make_subject(obj, request, given, text)
         report = certify_subject(subject, request, name, given, source)
     return Certificate((report,))
+
+
+def name_of(obj: Any) -> str:
+    """What an object is called in a certificate, where nobody named it."""
+    return f"{getattr(obj, '__module__', '?')}:{getattr(obj, '__qualname__', type(obj).__name__)}"
 
 
 def certify_isolated(

@@ -1,11 +1,14 @@
-"""The pytest plugin. Without `--bn TARGET` it adds its options and does nothing, and imports nothing heavy."""
+"""The pytest plugin. Where nobody asks it adds its options, does nothing, and imports nothing heavy."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from pathlib import Path
+from shutil import rmtree
+from tempfile import gettempdir
+from typing import Any
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
 
 CHOICES = "see `bnspec certify --help`"
 MANY = ("arg", "device", "dtype", "without", "clause")
@@ -25,22 +28,57 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--bn-strict", action="store_true", help="SHOULD clauses decide too")
     group.addoption("--bn-isolate", action="store_true", help="judge in a child process, which may crash or hang")
     group.addoption("--bn-json", metavar="FILE", help="write the certificate as JSON")
+    parser.addini(
+        "bnspec",
+        "certify the targets of [tool.bnspec] where pytest is called without a path",
+        type="bool",
+        default=False,
+    )
+
+
+FOLDER, GATES = "bnspec_folder", "bnspec_gates"
+"""What a worker of pytest-xdist is told by these names: where the session keeps its blocks, and `_gates`."""
+BLOCKS: list[Path] = []
+"""Where the sessions of this process keep blocks, the innermost last; a folder is made by who has any to keep."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set up the desk where a target is given."""
-    if config.getoption("bn"):
+    """Set up the desk where a target is given, or where the project asks for its own."""
+    told = getattr(config, "workerinput", {FOLDER: str(Path(gettempdir(), f"bnspec-{os.urandom(8).hex()}"))})
+    folder = Path(told[FOLDER])
+    BLOCKS.append(folder)
+    config.add_cleanup(lambda: BLOCKS.remove(folder))
+    gates = told[GATES] if GATES in told else _gates(config)
+    if not hasattr(config, "workerinput"):
+        config.add_cleanup(lambda: rmtree(folder, ignore_errors=True))
+        config.pluginmanager.register(_Controller(folder, gates), "bnspec-controller")
+    if config.getoption("bn") or gates:
         from bnspec.plugin_desk import Desk
 
-        config.pluginmanager.register(Desk(config), "bnspec-desk")
+        config.pluginmanager.register(Desk(config, folder, gates=gates), "bnspec-desk")
+
+
+def _gates(config: pytest.Config) -> bool:
+    """Is pytest called without a path or a target, in a project that asks for its own items?"""
+    named = config.args_source is config.ArgsSource.ARGS
+    return not named and not config.getoption("bn") and bool(config.getini("bnspec"))
+
+
+class _Controller:
+    """Tells the workers of pytest-xdist what they cannot see."""
+
+    def __init__(self, folder: Path, gates: bool) -> None:
+        self.folder, self.gates = folder, gates
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Before a worker starts."""
+        node.workerinput[FOLDER], node.workerinput[GATES] = str(self.folder), self.gates
 
 
 def pytest_generate_tests(metafunc: Any) -> None:
     """Ask for a target where the suite's own items are collected without one."""
-    asked = {"bn_clause", "bn_verdict"} & set(metafunc.fixturenames)
-    if asked and not metafunc.config.getoption("bn"):
-        import pytest
-
+    if "bn_item" in metafunc.fixturenames and not metafunc.config.getoption("bn"):
         raise pytest.UsageError(
             "the conformance suite needs a target: add --bn TARGET, such as --bn torch.nn:BatchNorm1d"
         )

@@ -3,9 +3,5 @@
 from __future__ import annotations
 
 
-def test_clause(bn_clause: object) -> None:
-    """One clause of the specification, for one target."""
-
-
-def test_verdict(bn_verdict: object) -> None:
-    """The verdict on one target."""
+def test_batch_norm(bn_item: object) -> None:
+    """One clause of the specification, or the verdict, for one target."""

@@ -33,6 +33,7 @@ class SharedBlocks:
 
     def __call__(self, subject: Subject, plan: Plan, blocks: list[Block]) -> Iterator[BlockResult]:
         """The results in the order of the blocks. What nobody has begun is run here; what others hold is awaited."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         due = [block for block in blocks if subject.offers(*experiments()[block.experiment].needs)]
         for block in due:
             if not self._done(block).exists() and self._claim(block):

@@ -69,7 +69,7 @@ def _list_items(assignment: Any) -> list[Speed]:
         if subject.promises.channels in (None, shape[1])
         for call in CALLS
         if subject.offers(*needs.get(call, ()))
-        for name, layer in {assignment.text: subject, PEERS[rank]: peer}.items()
+        for name, layer in {assignment.order.target: subject, PEERS[rank]: peer}.items()
     ]
 
 
