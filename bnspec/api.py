@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from bnspec.certificate.model import Certificate, TargetReport
@@ -16,6 +17,7 @@ from bnspec.layers.promises import Promises
 from bnspec.layers.target import TargetError, load_target, names
 from bnspec.spec.dialects import Dialect, UnknownDialect, find_dialect, is_frozen, may_average
 from bnspec.spec.formats import PRECISIONS, arithmetic_of
+from bnspec.waivers import waive
 
 DEFAULT_DIALECT = "torch"
 
@@ -34,13 +36,14 @@ def certify(
     strict: bool = False,
     fail_fast: bool = False,
     isolate: bool = False,
+    waivers: str | Path | None = None,
     target: str | None = None,
 ) -> Certificate:
     """Certify a class, a function, a factory or a layer, or what a text names as on the command line.
 
     `arguments` go to its constructor; `dialect` defaults to the one that the object or its adapter declares, else
-    torch; empty collections mean everything that is promised; `isolate` judges
-    in a child process. Non-conformance is in the certificate and never raised.
+    torch; empty collections mean everything that is promised; `isolate` judges in a child process; `waivers` is a file
+    of failures that are lived with. Non-conformance is in the certificate and never raised.
     Raises TargetError where the object cannot be constructed or called, UsageError where a name does not exist.
     """
     request = check_request(
@@ -51,6 +54,7 @@ def certify(
     if isinstance(obj, str):
         obj, target = load_target(obj).obj, target or obj
     name = target or name_of(obj)
+    request = waive(request, name, None if waivers is None else Path(waivers))
     given, text = dict(arguments or {}), name if names(name, obj) else None
     if isolate:
         report = certify_isolated(obj, request, given, name, text)
@@ -112,7 +116,8 @@ def make_subject(
     _check_fixed(promises, request, chosen)
     left_out = set(request.without) | (set() if may_average(chosen) else {"cumulative"})
     recipe = None if target is None else Recipe(target, dict(arguments), request)
-    return Subject(implementation, chosen, replace(promises, abilities=promises.abilities - left_out), recipe), source
+    judged = replace(promises, abilities=promises.abilities - left_out)
+    return Subject(implementation, chosen, judged, recipe, request.waivers), source
 
 
 HEADROOM = 2.0**32

@@ -19,6 +19,7 @@ from bnspec.engine.plan import DEFAULT_PROFILE, Request, UsageError, check_reque
 from bnspec.layers.target import TargetError
 from bnspec.plugin_items import Assignment, judge
 from bnspec.settings import Order
+from bnspec.waivers import waive
 
 Test = TypeVar("Test", bound=Callable[..., Any])
 
@@ -59,6 +60,7 @@ def parametrize_with_checks(
     clauses: Collection[str] = (),
     strict: bool = False,
     isolate: bool = False,
+    waivers: str | Path | None = None,
     target: str | None = None,
 ) -> Callable[[Test], Test]:
     """Give a test function the argument `check`, once for each clause, by its id, and once for the verdict.
@@ -72,6 +74,7 @@ def parametrize_with_checks(
     )
     name = target or (obj if isinstance(obj, str) else name_of(obj))
     _asked[name] += 1  # two classes of a test file may have one name; workers ask in the same order
+    request = waive(request, name, None if waivers is None else Path(waivers))
     order = Order(name, request, dict(arguments or {}), isolate)
     key = repr((name, _asked[name], order))
     assignment = Assignment(order, _find_folder(), key, None if isinstance(obj, str) else obj)

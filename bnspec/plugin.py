@@ -27,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         )
     group.addoption("--bn-strict", action="store_true", help="SHOULD clauses decide too")
     group.addoption("--bn-isolate", action="store_true", help="judge in a child process, which may crash or hang")
+    group.addoption("--bn-waivers", metavar="FILE", help="failures that are known and lived with, as TOML")
     group.addoption("--bn-json", metavar="FILE", help="write the certificate as JSON")
     parser.addini(
         "bnspec",

@@ -18,6 +18,7 @@ from bnspec.engine.threads import prefer_one_thread
 from bnspec.layers.target import TargetError, make_importable, parse_arguments
 from bnspec.plugin_items import VERDICT, Assignment, judge
 from bnspec.settings import Order, read_orders
+from bnspec.waivers import waive
 
 
 class Desk:
@@ -138,7 +139,8 @@ def _read_options(config: pytest.Config) -> list[Order]:
         tuple(option("bn_dtype")), tuple(option("bn_without")), tuple(option("bn_clause")), option("bn_strict"),
     ))  # fmt: skip
     arguments = parse_arguments(option("bn_arg"))
-    return [Order(text, request, arguments, option("bn_isolate")) for text in option("bn")]
+    file = Path(option("bn_waivers")) if option("bn_waivers") else None
+    return [Order(text, waive(request, text, file), arguments, option("bn_isolate")) for text in option("bn")]
 
 
 def _read_project(root: Path) -> list[Order]:

@@ -13,11 +13,12 @@ import pytest
 from bnspec.api import make_subject, make_subject_isolated
 from bnspec.certificate.merge import decides
 from bnspec.certificate.model import FAILED, TargetReport
-from bnspec.certificate.terminal import render_failure, render_verdict
+from bnspec.certificate.terminal import render_failure, render_verdict, tell_stale
 from bnspec.engine.blocks import Block, BlockResult
+from bnspec.engine.guard import call_here
 from bnspec.engine.isolation import Isolated
 from bnspec.engine.plan import Plan, make_plan
-from bnspec.engine.run import call_here, certify_subject, run_here, say_why_unjudged
+from bnspec.engine.run import certify_subject, run_here, say_why_unjudged
 from bnspec.engine.store import SharedBlocks
 from bnspec.engine.subject import Subject
 from bnspec.layers.target import load_target, names
@@ -93,8 +94,8 @@ def judge(assignment: Assignment, item: str) -> TargetReport:
     if item != VERDICT:
         return _judge_clause(assignment, item)
     report = assignment.report()
-    if report.verdict != "conforms":
-        pytest.fail(render_verdict(report), pytrace=False)
+    if report.verdict != "conforms" or report.stale:
+        pytest.fail("\n".join([*tell_stale(report), render_verdict(report)]), pytrace=False)
     return report
 
 
@@ -111,6 +112,8 @@ def _judge_clause(assignment: Assignment, clause: str) -> TargetReport:
         if not decides(found.id, found.level, bool(report.scope["strict"])):
             pytest.xfail(words)
         pytest.fail(words, pytrace=False)
+    if found.outcome == "waived":
+        pytest.xfail(f"{found.id}: waived, {found.why}")
     if found.outcome not in ("pass", "measured"):
         pytest.skip(f"{found.id}: {found.outcome}, {found.why}")
     return report

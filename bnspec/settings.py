@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bnspec.engine.plan import Request, UsageError, check_request, refuse_unknown
+from bnspec.waivers import waive
 
 FILE = "pyproject.toml"
 KINDS: dict[str, tuple[type, str]] = {
@@ -22,6 +23,7 @@ KINDS: dict[str, tuple[type, str]] = {
     "profile": (str, "a name"),
     "seed": (int, "a whole number"),
     "strict": (bool, "true or false"),
+    "waivers": (str, "the name of a file"),
     "without": (list, "a list of abilities"),
 }
 """The keys that say how a target is judged, those of the command line, with the types of their values."""
@@ -84,15 +86,15 @@ def _read_order(given: Any, shared: Mapping[str, Any], file: Path) -> Order:
     target = own["target"]
     rest = _check({key: value for key, value in own.items() if key != "target"}, f"{file}: target {target!r}")
     chosen = {**shared, **rest}
+    here = _find_from_here(target, file.parent)
     asked: dict[str, Any] = {FIELDS[key]: value for key, value in chosen.items() if key in FIELDS}
     asked = {key: tuple(value) if isinstance(value, list) else value for key, value in asked.items()}
     try:
-        request = check_request(Request(**asked))
+        waivers = file.parent / chosen["waivers"] if "waivers" in chosen else None
+        request = waive(check_request(Request(**asked)), here, waivers)
     except UsageError as error:
         raise UsageError(f"{file}: target {target!r}: {error}") from None
-    return Order(
-        _find_from_here(target, file.parent), request, dict(chosen.get("args", {})), chosen.get("isolate", False)
-    )
+    return Order(here, request, dict(chosen.get("args", {})), chosen.get("isolate", False))
 
 
 def _check(table: Mapping[str, Any], where: str) -> Mapping[str, Any]:

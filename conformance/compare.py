@@ -23,7 +23,8 @@ class Judgement:
     None where nothing was compared. `informative` is False where the exact answer is degenerate or the bound so wide
     that a wrong layer could hide. The texts say what was compared, got and wanted, and where. `crashed` where the
     subject raised or handed back no array, or ended its process; `timed_out` where it did not return; `refused` where
-    it raised in the place of each answer and was allowed to. `measures` is what a GRADE clause measured.
+    it raised in the place of each answer and was allowed to; `waived` where it failed, and that is waived. `measures`
+    is what a GRADE clause measured.
     """
 
     ratio: float | None
@@ -35,6 +36,7 @@ class Judgement:
     crashed: bool = False
     timed_out: bool = False
     refused: bool = False
+    waived: bool = False
     measures: Measures = field(default_factory=dict)
 
     @property

@@ -25,6 +25,10 @@ def render_junit(certificate: Certificate) -> str:
         verdict = ET.SubElement(suite, "testcase", classname=_clean(report.target), name="verdict")
         if report.verdict != "conforms":
             _say(verdict, "failure", report.verdict, render_verdict(report))
+        for waiver in report.waivers:
+            case = ET.SubElement(suite, "testcase", classname=_clean(report.target), name=_clean(waiver.place))
+            if waiver in report.stale:
+                _say(case, "failure", waiver.outcome, f"{waiver.clause}, {waiver.reason}: {waiver.why}")
         suite.set("tests", str(len(suite)))
         suite.set("failures", str(len(suite.findall("testcase/failure"))))
         suite.set("skipped", str(len(suite.findall("testcase/skipped"))))

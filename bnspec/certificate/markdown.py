@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bnspec import __version__
 from bnspec.certificate.merge import describe_ratio
 from bnspec.certificate.model import FAILED, Certificate, ClauseReport, TargetReport
-from bnspec.certificate.terminal import JUDGED, LABELS, render_failure, render_verdict, select_told
+from bnspec.certificate.terminal import JUDGED, LABELS, render_failure, render_verdict, select_told, tell_stale
 from bnspec.spec.clauses import CLAUSES
 
 
@@ -27,6 +27,7 @@ def _render_target(report: TargetReport) -> Iterator[str]:
         yield f"The same on certain batches, hence failing as well: {names}.\n"
     for note in report.notes:
         yield f"In short: {_escape(note)}.\n"
+    yield from (f"{_escape(words)}\n" for words in tell_stale(report))
     judged = [clause for clause in report.clauses if clause.outcome in JUDGED]
     ran = sum(clause.executed for clause in judged)
     yield f"<details><summary>{len(judged)} clauses, {ran} judgements: bnspec {__version__},"

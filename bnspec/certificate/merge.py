@@ -20,6 +20,7 @@ def merge_tallies(tallies: Iterable[Tally]) -> Tally:
         total.executed += tally.executed
         total.informative += tally.informative
         total.refused += tally.refused
+        total.waived += tally.waived
         total.failures += tally.failures
         total.finding = total.finding or tally.finding
         total.measures = join(total.measures, tally.measures)
@@ -41,13 +42,16 @@ def first_findings(results: Sequence[BlockResult]) -> dict[str, tuple[Block, Fin
 def decide_cell(clause: Clause, tally: Tally, dtype: str, device: str, profile: Profile, complete: bool) -> Cell:
     """A cell passes where nothing failed and enough of its cases were informative; a GRADE is measured or is not.
 
-    What the subject refuses is not asked for again; where it refused in every case, the cell is skipped.
+    It is waived where nothing failed but what is waived. What the subject refuses is not asked for again; where it
+    refused in every case, the cell is skipped.
     """
     outcome: Outcome
     if tally.finding is not None:
         outcome = "timed-out" if tally.finding.timed_out else "crashed" if tally.finding.crashed else "fail"
     elif not tally.executed:
         outcome = "not-run"
+    elif complete and tally.waived:
+        outcome = "waived"
     elif clause.level == "GRADE":
         outcome = "measured" if tally.measures else "vacuous"
     elif complete and tally.refused == tally.executed:
@@ -60,7 +64,7 @@ def decide_cell(clause: Clause, tally: Tally, dtype: str, device: str, profile: 
     return Cell(dtype, device, outcome, tally.executed, tally.informative, tally.worst, value, tally.worst_case)
 
 
-ORDER: tuple[Outcome, ...] = ("fail", "crashed", "timed-out", "vacuous", "not-run", "measured", "pass", "skip")
+ORDER: tuple[Outcome, ...] = (*FAILED, "vacuous", "not-run", "waived", "measured", "pass", "skip")
 """Of several cells the first of these speaks for the clause."""
 
 
@@ -113,7 +117,7 @@ def decide_verdict(reports: Iterable[ClauseReport], strict: bool) -> Verdict:
         return "does not conform"
     asked = [report for report in deciding if report.level != "GRADE"]
     if any(report.outcome in ("vacuous", "not-run") for report in asked) or not any(
-        report.outcome in ("pass", "measured") for report in deciding
+        report.outcome in ("pass", "measured", "waived") for report in deciding
     ):
         return "incomplete"
     return "conforms"

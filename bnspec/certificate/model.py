@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Outcome = Literal["pass", "fail", "measured", "skip", "vacuous", "not-run", "crashed", "timed-out"]
+Outcome = Literal["pass", "fail", "measured", "skip", "vacuous", "not-run", "crashed", "timed-out", "waived"]
 FAILED: tuple[Outcome, ...] = ("fail", "crashed", "timed-out")
 Verdict = Literal["conforms", "does not conform", "incomplete"]
 
 EXIT_CODES: dict[Verdict, int] = {"conforms": 0, "does not conform": 1, "incomplete": 3}
 WRONG_USAGE, SUITE_FAULT, INTERRUPTED = 2, 4, 130
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,24 @@ class ClauseReport:
     cells: tuple[Cell, ...] = ()
 
 
+WaiverOutcome = Literal["holds", "not needed", "expired", "not tried"]
+STALE: tuple[WaiverOutcome, ...] = ("not needed", "expired")
+
+
+@dataclass(frozen=True)
+class WaiverReport:
+    """What came of a waiver: its example fails still, passes by now, or was not replayed; `why` says so in words."""
+
+    place: str
+    clause: str
+    outcome: WaiverOutcome
+    why: str
+    reason: str
+    link: str
+    expires: str
+    case: str
+
+
 @dataclass(frozen=True)
 class TargetReport:
     """The verdict on one target, with everything that it rests on."""
@@ -66,6 +84,12 @@ class TargetReport:
     duration_s: float
     clauses: tuple[ClauseReport, ...]
     notes: tuple[str, ...] = field(default=())
+    waivers: tuple[WaiverReport, ...] = ()
+
+    @property
+    def stale(self) -> list[WaiverReport]:
+        """Waivers that fail the run, whatever the verdict."""
+        return [waiver for waiver in self.waivers if waiver.outcome in STALE]
 
     def clause(self, name: str) -> ClauseReport:
         return next(clause for clause in self.clauses if clause.id == name)
@@ -86,11 +110,13 @@ class Certificate:
 
     @property
     def exit_code(self) -> int:
-        return EXIT_CODES[self.verdict]
+        """That of the verdict, or wrong usage where a waiver is stale."""
+        return WRONG_USAGE if any(report.stale for report in self.targets) else EXIT_CODES[self.verdict]
 
     @property
     def conforms(self) -> bool:
-        return self.verdict == "conforms"
+        """Do all targets conform, with waivers that are needed and no others?"""
+        return self.exit_code == 0
 
     def to_json(self) -> str:
         from bnspec.certificate.json_face import render_json

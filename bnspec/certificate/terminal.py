@@ -15,8 +15,8 @@ from bnspec.certificate.model import FAILED, Certificate, ClauseReport, TargetRe
 from bnspec.spec.clauses import CLAUSES
 
 LABELS = {"pass": "pass", "measured": "measured", "vacuous": "too few", "not-run": "NOT RUN", "skip": "skip"}
-LABELS |= dict.fromkeys(FAILED, "FAIL")
-JUDGED = ("pass", "measured", *FAILED, "vacuous")
+LABELS |= {"waived": "WAIVED", **dict.fromkeys(FAILED, "FAIL")}
+JUDGED = ("pass", "measured", "waived", *FAILED, "vacuous")
 
 
 def render(certificate: Certificate) -> str:
@@ -60,8 +60,16 @@ def _render_target(report: TargetReport) -> Iterator[str]:
     absent = _list(scope, "devices_not_there")
     if absent:
         yield f"  NOT RUN on {absent}: there is no such device here"
+    for words in tell_stale(report):
+        yield ""
+        yield from _wrap(words, "  ")
     yield ""
     yield render_verdict(report)
+
+
+def tell_stale(report: TargetReport) -> list[str]:
+    """A sentence for each waiver that fails the run, whatever the verdict."""
+    return [f"STALE: {w.place} ({w.clause}, {w.reason}) {w.outcome}: {w.why}" for w in report.stale]
 
 
 def select_told(report: TargetReport) -> tuple[list[ClauseReport], list[ClauseReport]]:
@@ -78,6 +86,8 @@ def render_verdict(report: TargetReport) -> str:
     executed = sum(clause.executed for clause in judged)
     without = f", without {_list(report.scope, 'without')}" if report.scope["without"] else ""
     only = f", in {_list(report.scope, 'clauses')} alone" if report.scope["clauses"] else ""
+    waived = [c.id for c in judged if c.outcome == "waived"]
+    waiving = f", waiving {' '.join(waived)}" if waived else ""
     strict = bool(report.scope["strict"])
     failed = [c.id for c in judged if c.outcome in FAILED and decides(c.id, c.level, strict)]
     missed = [c.id for c in judged if c.outcome in FAILED and c.id not in failed]
@@ -91,7 +101,7 @@ def render_verdict(report: TargetReport) -> str:
         reason += f"; misses {' '.join(missed)}, which decide nothing"
     verb = {"conforms": "CONFORMS to", "does not conform": "DOES NOT CONFORM to", "incomplete": "INCOMPLETE for"}
     return (
-        f"{report.target} {verb[report.verdict]} {report.dialect}{without}{only}{reason}"
+        f"{report.target} {verb[report.verdict]} {report.dialect}{without}{only}{waiving}{reason}"
         f" - {len(judged)} clauses, {executed} judgements, {report.duration_s:.1f} s"
     )
 
@@ -165,4 +175,6 @@ def _list(scope: dict[str, object], key: str) -> str:
 
 def _wrap(text: str, indent: str) -> list[str]:
     width = min(shutil.get_terminal_size().columns, 120)
-    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
+    return textwrap.wrap(
+        text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )

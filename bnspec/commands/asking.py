@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bnspec.engine.plan import Request
     from bnspec.settings import Order
 
 TARGET_HELP = (
@@ -32,6 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help="leave out what the target does not offer, such as gradients")  # fmt: skip
     parser.add_argument("--clause", nargs="+", metavar="ID",
                         help="judge these clauses alone; of SHOULD clauses named alone each decides")  # fmt: skip
+    parser.add_argument("--waivers", metavar="FILE", help="failures that are known and lived with, as TOML")
     parser.add_argument("--strict", action="store_true", default=None, help="SHOULD clauses decide too")
     parser.add_argument("--fail-fast", action="store_true", default=None,
                         help="stop at the first failure, and do not shrink it")  # fmt: skip
@@ -44,22 +46,32 @@ def read_orders(options: argparse.Namespace) -> list[Order]:
     from bnspec.engine.plan import Request, check_request
     from bnspec.layers.target import parse_arguments
     from bnspec.settings import FIELDS, Order
+    from bnspec.waivers import waive
 
     arguments = parse_arguments(options.arg)
     given: dict[str, Any] = {field: getattr(options, name) for name, field in FIELDS.items()}
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if v is not None}
+    file = None if options.waivers is None else Path(options.waivers)
     if options.targets:
         request = check_request(Request(**given))
-        return [Order(text, request, arguments, options.isolate) for text in options.targets]
+        return [Order(text, waive(request, text, file), arguments, options.isolate) for text in options.targets]
     return [
         replace(
             order,
-            request=check_request(replace(order.request, **given)),
+            request=_replace(order, given, file),
             arguments=order.arguments | arguments,
             isolate=order.isolate or options.isolate,
         )
         for order in _read_project()
     ]
+
+
+def _replace(order: Order, given: dict[str, Any], file: Path | None) -> Request:
+    from bnspec.engine.plan import check_request
+    from bnspec.waivers import waive
+
+    request = check_request(replace(order.request, **given))
+    return waive(request, order.target, file) if file else request
 
 
 def _read_project() -> list[Order]:

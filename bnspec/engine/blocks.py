@@ -45,8 +45,9 @@ class Block:
 class Tally:
     """What a block has to say on one clause. `worst` is the largest ratio, None where nothing was compared.
 
-    `refused` counts the cases in which the subject raised in the place of each answer, and was allowed to; `measures`
-    holds the worst measurement of each quantity, of a clause that measures.
+    `refused` counts the cases in which the subject raised in the place of each answer, and was allowed to, `waived`
+    those in which it failed and that is waived; `measures` holds the worst measurement of each quantity, of a clause
+    that measures.
     """
 
     executed: int = 0
@@ -56,6 +57,7 @@ class Tally:
     failures: int = 0
     finding: Finding | None = None
     refused: int = 0
+    waived: int = 0
     measures: dict[str, Measure] = field(default_factory=dict)
 
 
@@ -134,6 +136,7 @@ def run_block(
             tally.executed += 1
             tally.informative += judgement.informative
             tally.refused += judgement.refused
+            tally.waived += judgement.waived
             tally.measures = join(tally.measures, judgement.measures)
             if judgement.ratio is None:
                 continue

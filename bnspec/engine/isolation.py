@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
+from bnspec.cases.case import parse_address
 from bnspec.engine.blocks import Block, BlockResult, Tally, run_block
 from bnspec.engine.child import DONE, Child, Ending, Send, can_fork, run_once
-from bnspec.engine.judging import Finding, experiments
+from bnspec.engine.judging import Finding, experiments, waives
 from bnspec.engine.plan import Plan, UsageError
 from bnspec.engine.subject import Recipe, Subject
 
@@ -80,7 +81,7 @@ def _run_until_end(
             if isinstance(answer, str):
                 begun = answer
             elif isinstance(answer, Ending):
-                yield _blame(next(left), begun, answer, plan), answer.timed_out
+                yield _blame(subject, next(left), begun, answer, plan), answer.timed_out
                 return
             else:
                 next(left)
@@ -103,11 +104,14 @@ def _run_afresh(recipe: Recipe, plan: Plan, due: list[Block], send: Send) -> Non
     _run_blocks(recipe.make(), plan, due, send)
 
 
-def _blame(block: Block, case: str, ending: Ending, plan: Plan) -> BlockResult:
-    """Every clause that the case would have fed has a finding."""
+def _blame(subject: Subject, block: Block, case: str, ending: Ending, plan: Plan) -> BlockResult:
+    """Every clause that the case would have fed has a finding, unless that is waived."""
     result = BlockResult(block)
     for clause in experiments()[block.experiment].judges:
         if clause in plan.clauses:
+            if case and waives(subject, clause, parse_address(case), block.device):
+                result.tallies[clause] = Tally(1, waived=1)
+                continue
             got = f"a subject that {ending.words}"
             finding = Finding(
                 clause, block.device, case, math.inf, "the case", got, "an answer", "", True, ending.timed_out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from bnspec.cases.case import Case
 from bnspec.engine.subject import Subject
 from bnspec.layers.protocol import SubjectError
 from bnspec.layers.surroundings import preserving
+from bnspec.spec.clauses import CLAUSES
 
 if TYPE_CHECKING:
     from bnspec.conformance.compare import Judgement
@@ -52,12 +53,25 @@ def blocks_in_haste() -> tuple[tuple[str, str], ...]:
 def judge_case(subject: Subject, case: Case, device: str, clauses: Collection[str]) -> dict[str, Judgement]:
     """Act `case` out and judge the record by those of `clauses` that its experiment feeds; undo what else changed.
 
-    Where the framework has not the case's setting, as NumPy has no threads, the process stays as it is.
+    A failure that is waived compares nothing. Where the framework has not the case's setting, as NumPy has no threads,
+    the process stays as it is.
     """
     framework = subject.implementation.framework
     with preserving(framework):
         framework.write_globals(framework.settings.get(case.setting, {}))
-        return _act_and_judge(subject, case, device, clauses)
+        judgements = _act_and_judge(subject, case, device, clauses)
+    return {clause: _waive(judged, subject, clause, case, device) for clause, judged in judgements.items()}
+
+
+def _waive(judged: Judgement, subject: Subject, clause: str, case: Case, device: str) -> Judgement:
+    waived = judged.failed and waives(subject, clause, case, device)
+    return replace(judged, ratio=None, informative=False, waived=True) if waived else judged
+
+
+def waives(subject: Subject, clause: str, case: Case, device: str) -> bool:
+    """Is a failure of the clause on this case waived?"""
+    needs = {*CLAUSES[clause].needs, *experiments()[case.experiment].needs}
+    return any(waiver.covers(clause, case, device, needs) for waiver in subject.waivers)
 
 
 def _act_and_judge(subject: Subject, case: Case, device: str, clauses: Collection[str]) -> dict[str, Judgement]:

@@ -17,6 +17,7 @@ from bnspec.spec.formats import PRECISIONS
 
 if TYPE_CHECKING:
     from bnspec.conformance.experiment import Experiment
+    from bnspec.waivers import Waiver
 
 DEFAULT_PROFILE = "standard"
 
@@ -38,6 +39,7 @@ class Request:
     clauses: tuple[str, ...] = ()
     strict: bool = False
     fail_fast: bool = False
+    waivers: tuple[Waiver, ...] = ()
 
 
 @dataclass(frozen=True)

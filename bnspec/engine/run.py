@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Protocol, TypeVar
 
 from bnspec.certificate.merge import (
     decide_cell,
@@ -20,6 +19,7 @@ from bnspec.certificate.model import Cell, ClauseReport, Outcome, TargetReport
 from bnspec.engine.blocks import Block, BlockResult, run_block
 from bnspec.engine.contrast import is_worth_telling, tell_conditions
 from bnspec.engine.explain import Explanation, explain
+from bnspec.engine.guard import Guard, call_here
 from bnspec.engine.judging import Finding, experiments
 from bnspec.engine.plan import (
     Plan,
@@ -32,28 +32,18 @@ from bnspec.engine.plan import (
     say_absent,
 )
 from bnspec.engine.profiles import PROFILES
+from bnspec.engine.replay import replay_waivers
 from bnspec.engine.shrinking import shrink
 from bnspec.engine.subject import Subject
 from bnspec.spec.clauses import CLAUSES, SPEC_VERSION
+from bnspec.waivers import tell_waived
 
 Runner = Callable[[Subject, Plan, list[Block]], Iterable[BlockResult]]
-T = TypeVar("T")
 CONTRASTED = 3
 """Most clauses whose finding is judged again under plainer conditions."""
 SHRUNK = 12
 """Most clauses whose finding is shrunk; a layer that fails more fails them for few reasons. Only those that decide the
 verdict are: a missed SHOULD keeps its first case, except where `strict` makes it decide."""
-
-
-class Guard(Protocol):
-    """Calls a function that calls the subject; gives `otherwise` where it came to no end of its own."""
-
-    def __call__(self, work: Callable[[], T], otherwise: T) -> T: ...
-
-
-def call_here(work: Callable[[], T], otherwise: T) -> T:  # noqa: ARG001  # an end here is the end of all
-    """Call it in this process."""
-    return work()
 
 
 def run_here(subject: Subject, plan: Plan, blocks: list[Block]) -> Iterator[BlockResult]:
@@ -73,12 +63,14 @@ def certify_subject(
     """
     began = time.perf_counter()
     plan = make_plan(subject, request)
+    waivers = replay_waivers(subject, plan, guard)
     results: list[BlockResult] = []
     for result in runner(subject, plan, plan.blocks()):
         results.append(result)
         if request.fail_fast and _has_failed([result], request):
             break
-    return assemble(subject, plan, request, results, target, arguments, dialect_source, began, guard)
+    report = assemble(subject, plan, request, results, target, arguments, dialect_source, began, guard)
+    return replace(report, waivers=waivers)
 
 
 def assemble(
@@ -98,6 +90,8 @@ def assemble(
         if clause.id in plan.clauses:
             cells, absent = _judge_cells(clause.id, plan, results, complete=not stopped)
             report = report_clause(clause, cells, absent)
+            if report.outcome == "waived":
+                report = replace(report, why=tell_waived(clause.id, subject.waivers))
             if clause.id in findings:
                 looks = [words for words in (explanation.mistakes.get(clause.id), conditions.get(clause.id)) if words]
                 report = _add_finding(report, findings[clause.id][1], looks)

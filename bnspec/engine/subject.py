@@ -18,6 +18,7 @@ from bnspec.spec.precision import Arithmetic, arithmetic_for
 
 if TYPE_CHECKING:
     from bnspec.engine.plan import Request
+    from bnspec.waivers import Waiver
 
 
 VISIBLE = 1e-8
@@ -43,13 +44,14 @@ class Recipe:
 class Subject:
     """What is judged. `promises` are the implementation's, less what the user left out.
 
-    `recipe` is None where no fresh process can come to the subject.
+    `recipe` is None where no fresh process can come to the subject; `waivers` are those of the request.
     """
 
     implementation: Implementation
     dialect: Dialect
     promises: Promises
     recipe: Recipe | None = None
+    waivers: tuple[Waiver, ...] = ()
 
     def make_layer(self, case: Case, device: str, **changes: object) -> Layer:
         """A new layer for a case; `changes` override fields of its structure. Raises SubjectError."""
