@@ -36,9 +36,6 @@ CLOSE = "close = get_close_matches("
 CENTRED = "centred = np.where(gamma > 0, np.abs(dx) / np.where(scale > 0, scale, 1.0), 0.0)"
 LOW = "low, high = np.where(low > 0, low, np.nan), (total + e_var) * (1 + 2 * stepwise) + 2 * underflow"
 OF_FLOAT32 = "return FLOAT32 if storage.precision < FLOAT32.precision else storage"
-DOUBLE_DOUBLE = (
-    '"double-double", 104, lambda a: DoubleDouble.of(_plain(a)), DoubleDouble.sqrt, lambda a: a.high + a.low'
-)
 OFF = "if abs(g - w) > unit * s:"
 LEFT = "return [Fraction(float(h)) + Fraction(float(low_)) for h, low_ in zip(high, low, strict=True)]"
 COMPARED = "for g, w, s in zip(leave(got), wanted, size or [abs(w) for w in wanted], strict=True):"
@@ -100,10 +97,6 @@ EXPLAINED: tuple[Explained, ...] = (
     ),
     Explained(
         f"{SPEC}/precision.py", OFF, "the same: nothing is off by the margin to its last bit", (OFF.replace(">", ">="),)
-    ),
-    Explained(
-        f"{SPEC}/precision.py", DOUBLE_DOUBLE, "the same: the sum and the difference round to the high word",
-        (DOUBLE_DOUBLE.replace("a.high + a.low", "a.high - a.low"),),
     ),
     *(
         Explained(f"{SPEC}/precision.py", line, "the same: there are as many of each", (line.replace("True", "False"),))

@@ -1,10 +1,10 @@
 """Change a file in every way there is, one at a time, and tell which changes nobody notices.
 
-    python -m tests.mutation.run -n 2 reference/numpy_batchnorm.py reference/torch_batchnorm.py
+    python -m tests.mutation.run -n 2
 
-runs from the root of the repository and needs Cosmic Ray (`python -m pip install cosmic-ray==8.7.0`). It prints the
-table of `docs/mutation.md`, and ends with 1 where a change survives that `explained.py` does not explain, or where one
-is explained that does not survive.
+runs from the root of the repository, for half an hour, and needs Cosmic Ray (`python -m pip install
+cosmic-ray==8.7.0`); files that are named are changed alone. It prints the table of `docs/mutation.md`, and ends with 1
+where a change survives that `explained.py` does not explain, or where one is explained that does not survive.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Written by `python -m tests.mutation.run`, and not by hand.
 [Cosmic Ray](https://github.com/sixty-north/cosmic-ray) changes a file in one place at a time; each change is tried in a
 copy of the repository, before the judges below in their order. What is the same program without its annotations is left
 out. In the references every operator becomes every other one, in the specification its opposite alone; numbers become
-one more and one less. A file that is not below has not been tried yet.
+one more and one less.
 """
 
 
