@@ -15,6 +15,7 @@ from bnspec.engine.subject import Recipe, Subject
 from bnspec.layers.implementation import resolve
 from bnspec.layers.promises import Promises
 from bnspec.layers.target import TargetError, load_target, names
+from bnspec.spec.clauses import SPEC_VERSION
 from bnspec.spec.dialects import Dialect, UnknownDialect, find_dialect, is_frozen, may_average
 from bnspec.spec.formats import PRECISIONS, arithmetic_of
 from bnspec.waivers import waive
@@ -36,6 +37,7 @@ def certify(
     strict: bool = False,
     fail_fast: bool = False,
     isolate: bool = False,
+    spec: str | None = None,
     waivers: str | Path | None = None,
     target: str | None = None,
 ) -> Certificate:
@@ -43,14 +45,14 @@ def certify(
 
     `arguments` go to its constructor; `dialect` defaults to the one that the object or its adapter declares, else
     torch; empty collections mean everything that is promised; `isolate` judges in a child process; `waivers` is a file
-    of failures that are lived with. Non-conformance is in the certificate and never raised.
+    of failures that are lived with; of clauses newer than `spec` none decides. Non-conformance is in the certificate
+    and never raised.
     Raises TargetError where the object cannot be constructed or called, UsageError where a name does not exist.
     """
-    request = check_request(
-        Request(
-            dialect, profile, seed, tuple(devices), tuple(dtypes), tuple(without), tuple(clauses), strict, fail_fast
-        )
-    )
+    request = check_request(Request(
+        dialect, profile, seed, tuple(devices), tuple(dtypes), tuple(without), tuple(clauses), strict, fail_fast,
+        spec=spec or SPEC_VERSION,
+    ))  # fmt: skip
     if isinstance(obj, str):
         obj, target = load_target(obj).obj, target or obj
     name = target or name_of(obj)

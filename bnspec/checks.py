@@ -19,6 +19,7 @@ from bnspec.engine.plan import DEFAULT_PROFILE, Request, UsageError, check_reque
 from bnspec.layers.target import TargetError
 from bnspec.plugin_items import Assignment, judge
 from bnspec.settings import Order
+from bnspec.spec.clauses import SPEC_VERSION
 from bnspec.waivers import waive
 
 Test = TypeVar("Test", bound=Callable[..., Any])
@@ -60,6 +61,7 @@ def parametrize_with_checks(
     clauses: Collection[str] = (),
     strict: bool = False,
     isolate: bool = False,
+    spec: str | None = None,
     waivers: str | Path | None = None,
     target: str | None = None,
 ) -> Callable[[Test], Test]:
@@ -69,9 +71,10 @@ def parametrize_with_checks(
     act each case once. A SHOULD that is missed and decides nothing is an expected failure, what does not apply is
     skipped. Raises UsageError for a name that exists in no table; what is wrong with the target fails the tests.
     """
-    request = check_request(
-        Request(dialect, profile, seed, tuple(devices), tuple(dtypes), tuple(without), tuple(clauses), strict)
-    )
+    request = check_request(Request(
+        dialect, profile, seed, tuple(devices), tuple(dtypes), tuple(without), tuple(clauses), strict,
+        spec=spec or SPEC_VERSION,
+    ))  # fmt: skip
     name = target or (obj if isinstance(obj, str) else name_of(obj))
     _asked[name] += 1  # two classes of a test file may have one name; workers ask in the same order
     request = waive(request, name, None if waivers is None else Path(waivers))

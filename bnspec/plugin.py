@@ -25,6 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         group.addoption(
             f"--bn-{name}", action="append", default=[], metavar=name.upper(), help=f"may be repeated; {CHOICES}"
         )
+    group.addoption("--bn-spec", default=None, metavar="VERSION", help="clauses newer than that decide nothing")
     group.addoption("--bn-strict", action="store_true", help="SHOULD clauses decide too")
     group.addoption("--bn-isolate", action="store_true", help="judge in a child process, which may crash or hang")
     group.addoption("--bn-waivers", metavar="FILE", help="failures that are known and lived with, as TOML")

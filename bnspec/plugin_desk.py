@@ -137,6 +137,7 @@ def _read_options(config: pytest.Config) -> list[Order]:
     request = check_request(Request(
         option("bn_dialect"), option("bn_profile"), option("bn_seed"), tuple(option("bn_device")),
         tuple(option("bn_dtype")), tuple(option("bn_without")), tuple(option("bn_clause")), option("bn_strict"),
+        spec=option("bn_spec") or Request.spec,
     ))  # fmt: skip
     arguments = parse_arguments(option("bn_arg"))
     file = Path(option("bn_waivers")) if option("bn_waivers") else None

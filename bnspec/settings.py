@@ -22,6 +22,7 @@ KINDS: dict[str, tuple[type, str]] = {
     "isolate": (bool, "true or false"),
     "profile": (str, "a name"),
     "seed": (int, "a whole number"),
+    "spec": (str, "a version in quotes"),
     "strict": (bool, "true or false"),
     "waivers": (str, "the name of a file"),
     "without": (list, "a list of abilities"),
@@ -30,7 +31,7 @@ KINDS: dict[str, tuple[type, str]] = {
 
 FIELDS = {
     "clause": "clauses", "device": "devices", "dialect": "dialect", "dtype": "dtypes", "fail_fast": "fail_fast",
-    "profile": "profile", "seed": "seed", "strict": "strict", "without": "without",
+    "profile": "profile", "seed": "seed", "spec": "spec", "strict": "strict", "without": "without",
 }  # fmt: skip
 """Of the names that options and keys have, those that are fields of a request."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from bnspec.certificate.merge import decide_cell, decide_verdict, report_clause, report_unjudged
+from bnspec.certificate.merge import Rule, decide_cell, decide_verdict, report_clause, report_unjudged
 from bnspec.certificate.model import Cell, ClauseReport, Outcome, TargetReport
 from bnspec.engine.blocks import Tally
 from bnspec.engine.judging import Finding
@@ -38,11 +38,11 @@ def target_report(clauses: Iterable[ClauseReport], strict: bool = False, **field
     scope: dict[str, object] = {
         "ranks": [2, 3], "dtypes": ["float32"], "devices": ["cpu"], "devices_not_there": ["cuda"],
         "abilities": ["gradients"], "without": [], "clauses": [], "eps": None, "momentum": None, "channels": None,
-        "algorithm": None, "reproducible": [], "strict": strict,
+        "algorithm": None, "reproducible": [], "strict": strict, "spec": SPEC_VERSION,
     }  # fmt: skip
     made = TargetReport(
         "layers.py:Fast", {"unbiased": False}, "torch", "asked for", scope, "smoke", 0, SPEC_VERSION,
-        decide_verdict(reports, strict), {"torch": "2.13.0"}, 1.25, reports,
+        decide_verdict(reports, Rule(strict)), {"torch": "2.13.0"}, 1.25, reports,
     )  # fmt: skip
     return replace(made, **fields)
 

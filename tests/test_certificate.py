@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 import bnspec.certificate
 from bnspec.certificate.json_face import render_json, report_from_json, report_to_json
-from bnspec.certificate.merge import decide_verdict, merge_tallies, report_clause
+from bnspec.certificate.merge import Rule, decide_verdict, merge_tallies, report_clause
 from bnspec.certificate.model import Cell, Certificate, Outcome, TargetReport, Verdict
 from bnspec.certificate.terminal import render, render_verdict
 from bnspec.engine.blocks import Tally
@@ -45,6 +45,20 @@ def test_merged_tallies_add_up_and_keep_the_first_finding_and_the_first_worst_ca
     ]
     assert merge_tallies(tallies) == Tally(20, 17, 40.0, "b", 3, first)
     assert merge_tallies([]) == Tally()
+
+
+# Versions of the specification
+
+
+def test_a_clause_that_is_newer_than_what_was_asked_for_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CLAUSES, "F2", replace(CLAUSES["F2"], since="1.10"))
+    reports = [clause_report("F1", "pass"), clause_report("F2", "fail")]
+    assert decide_verdict(reports, Rule(spec="1.10")) == "does not conform"
+    assert decide_verdict(reports, Rule(spec="1.9")) == "conforms"
+    assert decide_verdict([clause_report("F1", "fail"), clause_report("F2", "pass")], Rule(spec="1.9")) != "conforms"
+    old = target_report(reports)
+    old = replace(old, verdict="conforms", scope={**old.scope, "spec": "1.9"})
+    assert "CONFORMS to torch; misses F2, which decide nothing" in render_verdict(old)
 
 
 # Cells
@@ -143,25 +157,26 @@ def test_one_must_clause_decides(outcome: Outcome, verdict: Verdict, exit_code: 
 
 
 def test_a_failure_outweighs_what_is_missing() -> None:
-    assert decide_verdict([clause_report("F1", "fail"), clause_report("F2", "vacuous")], False) == "does not conform"
+    assert decide_verdict([clause_report("F1", "fail"), clause_report("F2", "vacuous")], Rule()) == "does not conform"
 
 
 def test_nothing_judged_is_incomplete() -> None:
-    assert decide_verdict([], False) == "incomplete"
-    assert decide_verdict([clause_report("F1", "skip"), clause_report("F2", "skip")], False) == "incomplete"
+    assert decide_verdict([], Rule()) == "incomplete"
+    assert decide_verdict([clause_report("F1", "skip"), clause_report("F2", "skip")], Rule()) == "incomplete"
 
 
 def test_a_should_clause_decides_only_where_the_verdict_is_strict() -> None:
-    should = clause_report("F2", "fail", level="SHOULD")
+    should = clause_report("F12", "fail")
     reports = [clause_report("F1", "pass"), should]
-    assert decide_verdict(reports, strict=False) == "conforms"
-    assert decide_verdict(reports, strict=True) == "does not conform"
-    assert decide_verdict([clause_report("F1", "pass"), replace(should, level="GRADE")], strict=True) == "conforms"
+    assert decide_verdict(reports, Rule()) == "conforms"
+    assert decide_verdict(reports, Rule(strict=True)) == "does not conform"
+    graded = clause_report("N1", "measured")
+    assert decide_verdict([clause_report("F1", "pass"), graded], Rule(strict=True)) == "conforms"
 
 
 def test_a_planned_clause_decides_nothing() -> None:
     planned = next(clause.id for clause in CLAUSES.values() if clause.status == "planned" and clause.level == "MUST")
-    assert decide_verdict([clause_report("F1", "pass"), clause_report(planned, "not-run")], True) == "conforms"
+    assert decide_verdict([clause_report("F1", "pass"), clause_report(planned, "not-run")], Rule(True)) == "conforms"
 
 
 def test_the_worst_verdict_speaks_for_several_targets() -> None:

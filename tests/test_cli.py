@@ -50,6 +50,7 @@ def without_durations(document: Any) -> Any:
 # Wrong usage
 
 REFUSED = {
+    "unknown version": (("torch.nn:BatchNorm1d", "--spec", "9.9"), "the versions of the specification are 1.0"),
     "no target": ((), "no target is named"),
     "no attribute in the target": (("torch.nn",), "'torch.nn'"),
     "unknown module": (("no_such_module:BatchNorm",), "no_such_module"),

@@ -18,7 +18,7 @@ from jsonschema import validate
 import bnspec
 import bnspec.certificate
 from bnspec.certificate.json_face import render_json
-from bnspec.certificate.merge import decide_cell, decide_verdict, merge_tallies, report_clause
+from bnspec.certificate.merge import Rule, decide_cell, decide_verdict, merge_tallies, report_clause
 from bnspec.cli import main
 from bnspec.engine.blocks import Tally
 from bnspec.engine.profiles import PROFILES
@@ -308,7 +308,7 @@ def test_a_grade_decides_by_its_failures_alone() -> None:
         ("N7", "fail", False, "conforms"), ("N7", "fail", True, "does not conform"),
     ):  # fmt: skip
         graded = replace(passed, id=clause, level="GRADE", outcome=outcome)  # type: ignore[arg-type]  # a literal
-        assert decide_verdict([passed, graded], strict) == verdict, (clause, outcome, strict)
+        assert decide_verdict([passed, graded], Rule(strict)) == verdict, (clause, outcome, strict)
 
 
 def test_workers_and_the_json_tell_the_same_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

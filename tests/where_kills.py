@@ -22,7 +22,7 @@ from itertools import chain
 from pathlib import Path
 
 from bnspec.api import make_subject
-from bnspec.certificate.merge import decides
+from bnspec.certificate.merge import Rule
 from bnspec.engine.blocks import literal_cases
 from bnspec.engine.collecting import collecting_rarely
 from bnspec.engine.plan import Request, make_plan
@@ -63,7 +63,7 @@ def try_blocks(mutant: Mutant, seed: int) -> list[Kill]:
             clause: tally.finding.case in by_hand
             for result in results
             for clause, tally in result.tallies.items()
-            if tally.finding and decides(clause, CLAUSES[clause].level, strict)
+            if tally.finding and Rule(strict).decides(clause)
         }
         if results:
             kills.append(Kill(mutant.id, block.experiment, block.dtype, block.index, round(seconds, 4), refusing))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
-from bnspec.certificate.merge import decides
+from bnspec.certificate.merge import rule_of
 from bnspec.certificate.model import FAILED, Certificate, ClauseReport, TargetReport
 from bnspec.certificate.terminal import render_failure, render_verdict
 from bnspec.spec.clauses import CLAUSES
@@ -42,7 +42,7 @@ def _add_clause(suite: ET.Element, clause: ClauseReport, report: TargetReport) -
     case = ET.SubElement(suite, "testcase", classname=_clean(report.target), name=_clean(name))
     if clause.outcome in FAILED:
         words = "\n".join(render_failure(clause, report))
-        deciding = decides(clause.id, clause.level, bool(report.scope["strict"]))
+        deciding = rule_of(report).decides(clause.id)
         _say(case, "failure" if deciding else "skipped", clause.why or clause.outcome, words)
     elif clause.outcome not in ("pass", "measured"):
         _say(case, "skipped", f"{clause.outcome}: {clause.why}", "")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from bnspec.certificate.model import FAILED, Cell, ClauseReport, Outcome, Verdict
+from bnspec.certificate.model import FAILED, Cell, ClauseReport, Outcome, TargetReport, Verdict
 from bnspec.engine.blocks import Block, BlockResult, Tally
 from bnspec.engine.judging import Finding
 from bnspec.engine.profiles import Profile
-from bnspec.spec.clauses import CLAUSES, Clause
+from bnspec.spec.clauses import CLAUSES, SPEC_VERSION, Clause, read_version
 from bnspec.spec.measure import describe, join
 
 
@@ -101,21 +102,35 @@ def report_unjudged(clause: Clause, outcome: Outcome, why: str) -> ClauseReport:
     return ClauseReport(clause.id, clause.level, clause.status, outcome, 0, 0, None, None, why, None)
 
 
-def decides(clause: str, level: str, strict: bool) -> bool:
-    """Does a failure of this clause decide the verdict? A SHOULD does where it is strict, a GRADE as its row says."""
-    counts_as = CLAUSES[clause].fails_as if level == "GRADE" else level
-    return CLAUSES[clause].status == "active" and (counts_as == "MUST" or (strict and counts_as == "SHOULD"))
+@dataclass(frozen=True)
+class Rule:
+    """What decides a verdict: MUST clauses, SHOULD clauses too where it is strict; of those newer than `spec` none."""
+
+    strict: bool = False
+    spec: str = SPEC_VERSION
+
+    def decides(self, clause: str) -> bool:
+        """Does a failure of this clause decide? One of a GRADE does as its row says."""
+        row = CLAUSES[clause]
+        counts_as = row.fails_as if row.level == "GRADE" else row.level
+        known = read_version(row.since) <= read_version(self.spec)
+        return known and row.status == "active" and (counts_as == "MUST" or (self.strict and counts_as == "SHOULD"))
 
 
-def decide_verdict(reports: Iterable[ClauseReport], strict: bool) -> Verdict:
-    """MUST clauses decide, SHOULD clauses too where the verdict is strict; what they lack makes it incomplete.
+def rule_of(report: TargetReport) -> Rule:
+    """What decided the verdict of a report."""
+    return Rule(bool(report.scope["strict"]), str(report.scope.get("spec", report.spec_version)))
+
+
+def decide_verdict(reports: Iterable[ClauseReport], rule: Rule) -> Verdict:
+    """Clauses that decide make it by their failures; what they lack makes it incomplete.
 
     A GRADE decides by its failures alone.
     """
-    deciding = [report for report in reports if decides(report.id, report.level, strict)]
+    deciding = [report for report in reports if rule.decides(report.id)]
     if any(report.outcome in FAILED for report in deciding):
         return "does not conform"
-    asked = [report for report in deciding if report.level != "GRADE"]
+    asked = [report for report in deciding if CLAUSES[report.id].level != "GRADE"]
     if any(report.outcome in ("vacuous", "not-run") for report in asked) or not any(
         report.outcome in ("pass", "measured", "waived") for report in deciding
     ):

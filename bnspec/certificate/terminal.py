@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from bnspec import __version__
 from bnspec.cases.acts import tell_history
 from bnspec.cases.case import parse_address
-from bnspec.certificate.merge import decides, describe_ratio
+from bnspec.certificate.merge import describe_ratio, rule_of
 from bnspec.certificate.model import FAILED, Certificate, ClauseReport, TargetReport
 from bnspec.spec.clauses import CLAUSES
 
@@ -88,8 +88,8 @@ def render_verdict(report: TargetReport) -> str:
     only = f", in {_list(report.scope, 'clauses')} alone" if report.scope["clauses"] else ""
     waived = [c.id for c in judged if c.outcome == "waived"]
     waiving = f", waiving {' '.join(waived)}" if waived else ""
-    strict = bool(report.scope["strict"])
-    failed = [c.id for c in judged if c.outcome in FAILED and decides(c.id, c.level, strict)]
+    rule = rule_of(report)
+    failed = [c.id for c in judged if c.outcome in FAILED and rule.decides(c.id)]
     missed = [c.id for c in judged if c.outcome in FAILED and c.id not in failed]
     lacking = [c.id for c in report.clauses if c.status == "active" and c.outcome in ("vacuous", "not-run")]
     reason = ""

@@ -34,6 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clause", nargs="+", metavar="ID",
                         help="judge these clauses alone; of SHOULD clauses named alone each decides")  # fmt: skip
     parser.add_argument("--waivers", metavar="FILE", help="failures that are known and lived with, as TOML")
+    parser.add_argument("--spec", metavar="VERSION", help="clauses newer than that decide nothing")
     parser.add_argument("--strict", action="store_true", default=None, help="SHOULD clauses decide too")
     parser.add_argument("--fail-fast", action="store_true", default=None,
                         help="stop at the first failure, and do not shrink it")  # fmt: skip

@@ -12,7 +12,7 @@ from bnspec.engine.judging import blocks_in_haste, experiments
 from bnspec.engine.profiles import PROFILES, Profile
 from bnspec.engine.subject import Subject
 from bnspec.layers.promises import ABILITIES
-from bnspec.spec.clauses import CLAUSES, Clause
+from bnspec.spec.clauses import CLAUSES, SPEC_VERSION, SPEC_VERSIONS, Clause
 from bnspec.spec.formats import PRECISIONS
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Request:
     strict: bool = False
     fail_fast: bool = False
     waivers: tuple[Waiver, ...] = ()
+    spec: str = SPEC_VERSION
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,8 @@ def check_request(request: Request) -> Request:
             raise refuse_unknown("clause", clause, CLAUSES)
         if CLAUSES[clause].status == "planned":
             raise UsageError(f"clause {clause} is planned and not checked yet: `bnspec spec` lists those that are")
+    if request.spec not in SPEC_VERSIONS:
+        raise UsageError(f"--spec {request.spec}: the versions of the specification are {', '.join(SPEC_VERSIONS)}")
     for device in request.devices:
         if device not in ("cpu", "cuda", "all") and not device.startswith("cuda:"):
             raise UsageError(f"there is no device {device!r}: write cpu, cuda, cuda:0 or all")

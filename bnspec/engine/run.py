@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from bnspec.certificate.merge import (
+    Rule,
     decide_cell,
     decide_verdict,
-    decides,
     first_findings,
     merge_tallies,
     report_clause,
@@ -78,13 +78,14 @@ def assemble(
     arguments: dict[str, object], dialect_source: str, began: float, guard: Guard = call_here,
 ) -> TargetReport:  # fmt: skip
     """The report on the results of all blocks of a plan."""
+    rule = Rule(request.strict, request.spec)
     stopped = request.fail_fast and _has_failed(results, request)
     findings = first_findings(results)
     explanation = guard(lambda: explain(subject, {c: finding for c, (_, finding) in findings.items()}), Explanation())
     conditions: dict[str, str] = {}
     if not request.fail_fast:
-        findings = guard(lambda: _shrink_findings(subject, plan.seed, findings, request.strict), findings)
-        conditions = guard(lambda: _find_conditions(subject, findings, request.strict), conditions)
+        findings = guard(lambda: _shrink_findings(subject, plan.seed, findings, rule), findings)
+        conditions = guard(lambda: _find_conditions(subject, findings, rule), conditions)
     reports = []
     for clause in CLAUSES.values():
         if clause.id in plan.clauses:
@@ -100,7 +101,7 @@ def assemble(
         reports.append(report)
     return TargetReport(
         target, arguments, subject.dialect.name, dialect_source, _describe_scope(subject, plan, request),
-        request.profile, request.seed, SPEC_VERSION, decide_verdict(reports, request.strict),
+        request.profile, request.seed, SPEC_VERSION, decide_verdict(reports, rule),
         subject.implementation.environment(), round(time.perf_counter() - began, 3), tuple(reports),
         explanation.dialect,
     )  # fmt: skip
@@ -108,13 +109,14 @@ def assemble(
 
 def _has_failed(results: list[BlockResult], request: Request) -> bool:
     """Whether a clause that decides the verdict has a finding."""
-    return any(decides(clause, CLAUSES[clause].level, request.strict) for clause in first_findings(results))
+    rule = Rule(request.strict, request.spec)
+    return any(rule.decides(clause) for clause in first_findings(results))
 
 
 def _shrink_findings(
-    subject: Subject, seed: int, findings: dict[str, tuple[Block, Finding]], strict: bool
+    subject: Subject, seed: int, findings: dict[str, tuple[Block, Finding]], rule: Rule
 ) -> dict[str, tuple[Block, Finding]]:
-    deciding = [clause for clause in findings if decides(clause, CLAUSES[clause].level, strict)]
+    deciding = [clause for clause in findings if rule.decides(clause)]
     shrunk = {clause: (block, shrink(subject, block, seed, first))
               for clause in deciding[:SHRUNK] for block, first in [findings[clause]]}  # fmt: skip
     return findings | shrunk
@@ -136,9 +138,9 @@ def _judge_cells(
     return cells, absent
 
 
-def _find_conditions(subject: Subject, findings: dict[str, tuple[Block, Finding]], strict: bool) -> dict[str, str]:
+def _find_conditions(subject: Subject, findings: dict[str, tuple[Block, Finding]], rule: Rule) -> dict[str, str]:
     """Under which conditions the first of the deciding failures vanish, by clause."""
-    worth = [c for c in findings if decides(c, CLAUSES[c].level, strict) and is_worth_telling(c)]
+    worth = [c for c in findings if rule.decides(c) and is_worth_telling(c)]
     told = {clause: tell_conditions(subject, findings[clause][1]) for clause in worth[:CONTRASTED]}
     return {clause: words for clause, words in told.items() if words}
 
@@ -190,4 +192,5 @@ def _describe_scope(subject: Subject, plan: Plan, request: Request) -> dict[str,
         "algorithm": promises.algorithm,
         "reproducible": list(promises.reproducible),
         "strict": request.strict,
+        "spec": request.spec,
     }

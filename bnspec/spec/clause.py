@@ -34,7 +34,8 @@ class Clause:
     device) must reach in the profiles smoke, standard and thorough, 0 where the clause is judged only if it is named;
     `bound` says what decides, with the chapters of `docs/bounds.md`; a `diagnostic` clause follows from others within
     the propagated bound and explains a failure; `restates` names clauses that this one asks for on certain batches. A
-    GRADE measures and decides nothing; where it holds a layer to something besides, a failure counts `fails_as`.
+    GRADE measures and decides nothing; where it holds a layer to something besides, a failure counts `fails_as`. It
+    decides from the version `since` of the specification on.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Clause:
     diagnostic: bool = False
     restates: tuple[str, ...] = ()
     fails_as: Binding | None = None
+    since: str = "1.0"
 
     def speaks_of(self, dtype: str) -> bool:
         """Has the clause anything to say on layers of this dtype?"""

@@ -26,14 +26,23 @@ __all__ = [
     "LEVELS",
     "NOTATION",
     "SPEC_VERSION",
+    "SPEC_VERSIONS",
     "Clause",
     "Level",
     "Status",
     "UnknownClause",
     "find_clause",
+    "read_version",
 ]
 
-SPEC_VERSION = "1.0"
+SPEC_VERSIONS = ("1.0",)
+SPEC_VERSION = SPEC_VERSIONS[-1]
+
+
+def read_version(text: str) -> tuple[int, ...]:
+    """A version of the specification, such as 1.0, to compare. Raises ValueError for what is none."""
+    return tuple(int(part) for part in text.split("."))
+
 
 LEVELS: dict[Level, str] = {
     "MUST": "decides the verdict",
