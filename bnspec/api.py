@@ -10,7 +10,7 @@ from typing import Any
 from bnspec.certificate.model import Certificate, TargetReport
 from bnspec.engine.isolation import Isolated, find_ending
 from bnspec.engine.plan import DEFAULT_PROFILE, Request, UsageError, check_request
-from bnspec.engine.run import certify_subject
+from bnspec.engine.run import Watch, certify_subject
 from bnspec.engine.subject import Recipe, Subject
 from bnspec.layers.implementation import resolve
 from bnspec.layers.promises import Promises
@@ -72,12 +72,12 @@ def name_of(obj: Any) -> str:
 
 
 def certify_isolated(
-    obj: Any, request: Request, arguments: dict[str, Any], name: str, target: str | None
+    obj: Any, request: Request, arguments: dict[str, Any], name: str, target: str | None, watch: Watch | None = None
 ) -> TargetReport:
     """As `certify`, in a child process from the first call of the object on. Raises what it raises."""
     isolated = Isolated()
     subject, source = make_subject_isolated(obj, request, arguments, name, target)
-    return certify_subject(subject, request, name, arguments, source, isolated, isolated.attempt)
+    return certify_subject(subject, request, name, arguments, source, isolated, isolated.attempt, watch)
 
 
 def make_subject_isolated(

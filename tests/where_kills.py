@@ -26,7 +26,7 @@ from bnspec.certificate.merge import Rule
 from bnspec.engine.blocks import literal_cases
 from bnspec.engine.collecting import collecting_rarely
 from bnspec.engine.plan import Request, make_plan
-from bnspec.engine.run import run_here
+from bnspec.engine.run import list_due, run_here
 from bnspec.engine.threads import prefer_one_thread
 from bnspec.layers.target import load_target
 from bnspec.mutants.record import Mutant
@@ -54,7 +54,7 @@ def try_blocks(mutant: Mutant, seed: int) -> list[Kill]:
     request = Request(mutant.dialect, mutant.profile, seed, strict=strict)
     subject, _ = make_subject(load_target(mutant.target).obj, request, {}, mutant.target)
     plan, kills = make_plan(subject, request), []
-    for block in plan.blocks():
+    for block in list_due(subject, plan):
         by_hand = {case.address() for case in literal_cases(subject, block)}
         began = sum(os.times()[:4])  # of this process and of its children, in which bad input is tried
         results = list(run_here(subject, plan, [block]))
@@ -65,8 +65,7 @@ def try_blocks(mutant: Mutant, seed: int) -> list[Kill]:
             for clause, tally in result.tallies.items()
             if tally.finding and Rule(strict).decides(clause)
         }
-        if results:
-            kills.append(Kill(mutant.id, block.experiment, block.dtype, block.index, round(seconds, 4), refusing))
+        kills.append(Kill(mutant.id, block.experiment, block.dtype, block.index, round(seconds, 4), refusing))
     return kills
 
 

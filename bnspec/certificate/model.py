@@ -85,6 +85,7 @@ class TargetReport:
     clauses: tuple[ClauseReport, ...]
     notes: tuple[str, ...] = field(default=())
     waivers: tuple[WaiverReport, ...] = ()
+    interrupted: bool = False
 
     @property
     def stale(self) -> list[WaiverReport]:
@@ -110,7 +111,9 @@ class Certificate:
 
     @property
     def exit_code(self) -> int:
-        """That of the verdict, or wrong usage where a waiver is stale."""
+        """That of an interrupt, else that of wrong usage where a waiver is stale, else that of the verdict."""
+        if any(report.interrupted for report in self.targets):
+            return INTERRUPTED
         return WRONG_USAGE if any(report.stale for report in self.targets) else EXIT_CODES[self.verdict]
 
     @property

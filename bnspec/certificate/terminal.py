@@ -99,6 +99,8 @@ def render_verdict(report: TargetReport) -> str:
         reason = f": too little was judged of {' '.join(lacking) or 'everything'}"
     if missed:
         reason += f"; misses {' '.join(missed)}, which decide nothing"
+    if report.interrupted:
+        reason += "; INTERRUPTED, the rest was not judged"
     verb = {"conforms": "CONFORMS to", "does not conform": "DOES NOT CONFORM to", "incomplete": "INCOMPLETE for"}
     return (
         f"{report.target} {verb[report.verdict]} {report.dialect}{without}{only}{waiving}{reason}"

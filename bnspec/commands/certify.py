@@ -12,6 +12,7 @@ from bnspec.commands.asking import add_options, read_orders
 
 if TYPE_CHECKING:
     from bnspec.certificate.model import Certificate, TargetReport
+    from bnspec.commands.show import Show
     from bnspec.settings import Order
 
 FILES = {
@@ -30,6 +31,9 @@ def add_command(commands: Any) -> None:
     for name, words in FILES.items():
         certify.add_argument(f"--{name}", metavar="FILE", help=words)
     certify.add_argument("-n", type=int, default=1, metavar="WORKERS", help="run in so many processes (default 1)")
+    certify.add_argument("-q", "--quiet", action="store_true", help="print the verdict alone")
+    certify.add_argument("-v", "--verbose", action="store_true", help="print each clause by dtype and device")
+    certify.add_argument("--no-color", dest="color", action="store_false", help="as the variable NO_COLOR does")
     certify.set_defaults(run=certify_targets)
 
 
@@ -38,7 +42,8 @@ def certify_targets(options: argparse.Namespace) -> int:
     from bnspec.certificate.badge import check_badge
     from bnspec.certificate.files import check_writable
     from bnspec.certificate.model import Certificate
-    from bnspec.certificate.terminal import render, render_table
+    from bnspec.certificate.terminal import render_table
+    from bnspec.commands.show import Show
     from bnspec.engine.plan import UsageError
     from bnspec.engine.threads import prefer_one_thread
     from bnspec.layers.target import TargetError
@@ -53,25 +58,29 @@ def certify_targets(options: argparse.Namespace) -> int:
     prefer_one_thread()
     if options.case:
         return _rerun(orders, options.case)
+    show = Show(options.quiet, options.verbose, options.color)
     reports, usage_errors = [], 0
     for order in orders:
         try:
-            report = _certify_one(order, options.n)
+            report = _certify_one(order, options.n, show)
         except (TargetError, UsageError) as error:
             print(f"bnspec: {error}", file=sys.stderr)
             usage_errors += 1
             continue
         reports.append(report)
-        print(render(Certificate((report,))), end="\n\n" if len(orders) > 1 else "\n", flush=True)
+        show.report(report, last=order is orders[-1])
+        if report.interrupted:
+            print(f"bnspec: interrupted in {order.target}; what was to come was not judged", file=sys.stderr)
+            break
     certificate = Certificate(tuple(reports))
-    if len(reports) > 1:
+    if len(reports) > 1 and not options.quiet:
         print("\n".join(render_table(certificate)))
     if reports:
         _write_files(certificate, options)
     return 2 if usage_errors else certificate.exit_code
 
 
-def _certify_one(order: Order, workers: int) -> TargetReport:
+def _certify_one(order: Order, workers: int, show: Show) -> TargetReport:
     from bnspec.api import certify_isolated, make_subject
     from bnspec.engine.parallel import Workers
     from bnspec.engine.run import certify_subject, run_here
@@ -79,10 +88,12 @@ def _certify_one(order: Order, workers: int) -> TargetReport:
 
     text, request, arguments = order.target, order.request, order.arguments
     if order.isolate:
-        return certify_isolated(load_target(text).obj, request, arguments, text, text)
+        with show.watching(text) as watch:
+            return certify_isolated(load_target(text).obj, request, arguments, text, text, watch)
     subject, source = make_subject(load_target(text).obj, request, arguments, text)
     runner = run_here if workers == 1 else Workers(workers, text, arguments, request)
-    return certify_subject(subject, request, text, arguments, source, runner)
+    with show.watching(text) as watch:
+        return certify_subject(subject, request, text, arguments, source, runner, watch=watch)
 
 
 def _write_files(certificate: Certificate, options: argparse.Namespace) -> None:

@@ -37,11 +37,10 @@ class Isolated:
 
     def __call__(self, subject: Subject, plan: Plan, blocks: list[Block]) -> Iterator[BlockResult]:
         """The results in the order of the blocks. Raises UsageError where no process can come to the subject."""
-        due = [block for block in blocks if subject.offers(*experiments()[block.experiment].needs)]
-        while due:
-            for result, timed_out in _run_until_end(subject, plan, due, self._case_s):
+        while blocks:
+            for result, timed_out in _run_until_end(subject, plan, blocks, self._case_s):
                 yield result
-                due = due[1:]
+                blocks = blocks[1:]
                 self._case_s = max(LEAST_S, self._case_s / 2) if timed_out else self._case_s
 
     def attempt(self, work: Callable[[], T], otherwise: T) -> T:

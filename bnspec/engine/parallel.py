@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from bnspec.engine.blocks import Block, BlockResult, run_block
-from bnspec.engine.judging import experiments
 from bnspec.engine.plan import Plan, Request
 from bnspec.engine.subject import Recipe, Subject
 
@@ -25,10 +25,9 @@ class Workers:
 
     def __call__(self, subject: Subject, plan: Plan, blocks: list[Block]) -> Iterable[BlockResult]:
         """The results in the order of the blocks."""
-        due = [block for block in blocks if subject.offers(*experiments()[block.experiment].needs)]
         context = multiprocessing.get_context("spawn")  # a fork would share the locks of the framework's thread pools
         with ProcessPoolExecutor(self.count, context, _load, (self.target, self.arguments, self.request)) as pool:
-            jobs = [pool.submit(_run, block, plan.seed, plan.clauses) for block in due]
+            jobs = [pool.submit(_run, block, plan.seed, plan.clauses) for block in blocks]
             try:
                 for job in jobs:
                     yield job.result()
@@ -41,6 +40,7 @@ _subjects: list[Subject] = []
 
 
 def _load(target: str, arguments: dict[str, Any], request: Request) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter
     _subjects.append(Recipe(target, arguments, request).make())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from bnspec.certificate.merge import (
@@ -39,6 +39,8 @@ from bnspec.spec.clauses import CLAUSES, SPEC_VERSION
 from bnspec.waivers import tell_waived
 
 Runner = Callable[[Subject, Plan, list[Block]], Iterable[BlockResult]]
+Watch = Callable[[Sequence[Block], int], None]
+"""Is told the blocks of a run, and how many of them are done."""
 CONTRASTED = 3
 """Most clauses whose finding is judged again under plainer conditions."""
 SHRUNK = 12
@@ -49,41 +51,58 @@ verdict are: a missed SHOULD keeps its first case, except where `strict` makes i
 def run_here(subject: Subject, plan: Plan, blocks: list[Block]) -> Iterator[BlockResult]:
     """Run blocks one after the other, in this process."""
     for block in blocks:
-        if subject.offers(*experiments()[block.experiment].needs):
-            yield run_block(subject, block, plan.seed, plan.clauses)
+        yield run_block(subject, block, plan.seed, plan.clauses)
+
+
+def list_due(subject: Subject, plan: Plan) -> list[Block]:
+    """The blocks of a plan whose experiments the subject can take part in."""
+    return [block for block in plan.blocks() if subject.offers(*experiments()[block.experiment].needs)]
 
 
 def certify_subject(
     subject: Subject, request: Request, target: str, arguments: dict[str, object], dialect_source: str,
-    runner: Runner = run_here, guard: Guard = call_here,
+    runner: Runner = run_here, guard: Guard = call_here, watch: Watch | None = None,
 ) -> TargetReport:  # fmt: skip
     """Judge a subject and report. Never raises for what the subject does, but UsageError for what cannot be asked.
 
-    `runner` runs the blocks, `guard` whatever calls the subject afterwards, to shrink and to explain.
+    `runner` runs the blocks, `guard` whatever calls the subject afterwards, to shrink and to explain. Who watches is
+    told how far it is, and gets an incomplete report where the run is interrupted after its first block; else
+    KeyboardInterrupt is raised.
     """
     began = time.perf_counter()
     plan = make_plan(subject, request)
     waivers = replay_waivers(subject, plan, guard)
+    due = list_due(subject, plan)
     results: list[BlockResult] = []
-    for result in runner(subject, plan, plan.blocks()):
-        results.append(result)
-        if request.fail_fast and _has_failed([result], request):
-            break
-    report = assemble(subject, plan, request, results, target, arguments, dialect_source, began, guard)
+    interrupted = False
+    try:
+        for result in runner(subject, plan, due):
+            results.append(result)
+            if watch is not None:
+                watch(due, len(results))
+            if request.fail_fast and _has_failed([result], request):
+                break
+    except KeyboardInterrupt:
+        if watch is None or not results:
+            raise
+        interrupted = True
+    report = assemble(subject, plan, request, results, target, arguments, dialect_source, began, guard, interrupted)
     return replace(report, waivers=waivers)
 
 
 def assemble(
     subject: Subject, plan: Plan, request: Request, results: list[BlockResult], target: str,
     arguments: dict[str, object], dialect_source: str, began: float, guard: Guard = call_here,
+    interrupted: bool = False,
 ) -> TargetReport:  # fmt: skip
-    """The report on the results of all blocks of a plan."""
+    """The report on the results of all blocks of a plan, or of some where it was interrupted; none is shrunk then."""
     rule = Rule(request.strict, request.spec)
-    stopped = request.fail_fast and _has_failed(results, request)
+    stopped = interrupted or (request.fail_fast and _has_failed(results, request))
     findings = first_findings(results)
-    explanation = guard(lambda: explain(subject, {c: finding for c, (_, finding) in findings.items()}), Explanation())
+    found = {} if interrupted else {clause: finding for clause, (_, finding) in findings.items()}
+    explanation = guard(lambda: explain(subject, found), Explanation())
     conditions: dict[str, str] = {}
-    if not request.fail_fast:
+    if not (request.fail_fast or interrupted):
         findings = guard(lambda: _shrink_findings(subject, plan.seed, findings, rule), findings)
         conditions = guard(lambda: _find_conditions(subject, findings, rule), conditions)
     reports = []
@@ -103,7 +122,7 @@ def assemble(
         target, arguments, subject.dialect.name, dialect_source, _describe_scope(subject, plan, request),
         request.profile, request.seed, SPEC_VERSION, decide_verdict(reports, rule),
         subject.implementation.environment(), round(time.perf_counter() - began, 3), tuple(reports),
-        explanation.dialect,
+        explanation.dialect, interrupted=interrupted,
     )  # fmt: skip
 
 
