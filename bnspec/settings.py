@@ -7,10 +7,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bnspec.engine.plan import Request, UsageError, check_request, refuse_unknown
 from bnspec.waivers import waive
+
+if TYPE_CHECKING:
+    from bnspec.certificate.model import TargetReport
 
 FILE = "pyproject.toml"
 KINDS: dict[str, tuple[type, str]] = {
@@ -116,3 +119,17 @@ def _find_from_here(target: str, folder: Path) -> str:
     if not location.endswith(".py") or Path(location).expanduser().is_absolute():
         return target
     return f"{Path(os.path.relpath(folder / location)).as_posix()}{colon}{attribute}"
+
+
+def order_of(report: TargetReport) -> Order:
+    """What was asked for where a report was made, without its waivers. Devices are left open: here may be others."""
+    without, clauses = (tuple(map(str, _texts(report.scope[key]))) for key in ("without", "clauses"))
+    request = Request(
+        report.dialect, report.profile, report.seed, without=without, clauses=clauses,
+        strict=bool(report.scope["strict"]), spec=str(report.scope.get("spec", report.spec_version)),
+    )  # fmt: skip
+    return Order(report.target, request, dict(report.args))
+
+
+def _texts(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

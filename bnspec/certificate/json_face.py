@@ -29,7 +29,7 @@ def render_json(certificate: Certificate) -> str:
 
 def _replace_infinities(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
-        return "inf"
+        return "-inf" if value < 0 else "inf"
     if isinstance(value, dict):
         return {key: _replace_infinities(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -75,4 +75,8 @@ def read_certificate(file: Path) -> Certificate:
 
 
 def _restore(fields: dict[str, Any]) -> dict[str, Any]:
-    return {**fields, "worst_ratio": math.inf} if fields["worst_ratio"] == "inf" else fields
+    ratio, measures = fields["worst_ratio"], fields.get("measures")
+    restored = {**fields, "worst_ratio": math.inf} if ratio == "inf" else fields
+    if measures:
+        restored = {**restored, "measures": {name: float(worth) for name, worth in measures.items()}}
+    return restored

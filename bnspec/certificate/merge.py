@@ -61,8 +61,8 @@ def decide_cell(clause: Clause, tally: Tally, dtype: str, device: str, profile: 
         outcome = "vacuous"
     else:
         outcome = "pass"
-    value = describe(tally.measures)
-    return Cell(dtype, device, outcome, tally.executed, tally.informative, tally.worst, value, tally.worst_case)
+    value, worths = describe(tally.measures), {name: measure.worth[0] for name, measure in tally.measures.items()}
+    return Cell(dtype, device, outcome, tally.executed, tally.informative, tally.worst, value, tally.worst_case, worths)
 
 
 ORDER: tuple[Outcome, ...] = (*FAILED, "vacuous", "not-run", "waived", "measured", "pass", "skip")

@@ -18,7 +18,8 @@ SCHEMA_VERSION = "1.1"
 class Cell:
     """One clause in one dtype on one device. `worst_ratio` is in units of the bound; `case` is where it was met.
 
-    `value` says what a clause measured.
+    `value` says what a clause measured, `measures` how much each quantity is worth, more being better: bits below the
+    bound, a class, or 1 for what is kept and 0 for what is not.
     """
 
     dtype: str
@@ -29,6 +30,7 @@ class Cell:
     worst_ratio: float | None
     value: str | None
     case: str | None
+    measures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
