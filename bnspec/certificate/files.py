@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from bnspec.engine.plan import UsageError
@@ -17,23 +18,31 @@ def check_writable(option: str, file: str | None) -> None:
 
 
 def write_whole(option: str, file: str, text: str) -> None:
-    """Write beside the file, then put it in its place. Raises UsageError where that fails."""
+    """Write beside the file, then put it in its place: who reads it finds a whole one, the old or the new.
+
+    Raises UsageError where that fails.
+    """
     half = _half(file)
     _try_to_write(option, file, half, text)
     half.replace(file)
 
 
 def _half(file: str) -> Path:
-    return Path(f"{file}.{os.getpid()}.part")
+    """A name that no other run has, of whatever machine that shares the folder."""
+    return Path(f"{file}.{os.urandom(6).hex()}.part")
 
 
 def _try_to_write(option: str, file: str, half: Path, text: str) -> None:
     if Path(file).is_dir():
         raise UsageError(f"{option} {file}: cannot be written (it is a folder); name a file in it")
     try:
-        half.write_text(text, encoding="utf-8")
+        with half.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())  # else its new name could outlast a loss of power, and its content not
     except OSError as error:
-        half.unlink(missing_ok=True)
+        with suppress(OSError):
+            half.unlink()
         raise UsageError(
             f"{option} {file}: cannot be written ({error.strerror}); name a file in a folder that can"
         ) from None
