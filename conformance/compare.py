@@ -15,6 +15,19 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
 
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """One number of an array as it came from the subject, or was formed of what did: what it is to be, and how nearly.
+
+    `allowed` None asks for the same bits.
+    """
+
+    observed: Array
+    index: tuple[int, ...]
+    wanted: float
+    allowed: float | None
+
+
 @dataclass(frozen=True)
 class Judgement:
     """What a judge found in one record.
@@ -24,7 +37,7 @@ class Judgement:
     that a wrong layer could hide. The texts say what was compared, got and wanted, and where. `crashed` where the
     subject raised or handed back no array, or ended its process; `timed_out` where it did not return; `refused` where
     it raised in the place of each answer and was allowed to; `waived` where it failed, and that is waived. `measures`
-    is what a GRADE clause measured.
+    is what a GRADE clause measured. `evidence` is the number that a failure was told by.
     """
 
     ratio: float | None
@@ -38,6 +51,7 @@ class Judgement:
     refused: bool = False
     waived: bool = False
     measures: Measures = field(default_factory=dict)
+    evidence: Evidence | None = None
 
     @property
     def failed(self) -> bool:
@@ -87,7 +101,9 @@ def compare(
         return Judgement(ratio, useful, quantity)
     place = ", ".join(f"{axis} {int(i)}" for axis, i in zip(axes, worst, strict=False))
     got, wanted = (float(arithmetic.float64(arithmetic.array(each))[worst]) for each in (observed, exact))
-    return Judgement(ratio, True, quantity, repr(got), f"{wanted!r} within {float(bound[worst]):.3g}", place)
+    allowed, index = float(bound[worst]), tuple(int(i) for i in worst)
+    evidence = Evidence(observed, index, wanted, allowed) if isinstance(observed, np.ndarray) else None
+    return Judgement(ratio, True, quantity, repr(got), f"{wanted!r} within {allowed:.3g}", place, evidence=evidence)
 
 
 def compare_bits(quantity: str, observed: Array | None, wanted: Array | None) -> Judgement:
@@ -106,7 +122,8 @@ def compare_bits(quantity: str, observed: Array | None, wanted: Array | None) ->
         return Judgement(0.0, True, quantity)
     place = tuple(int(i) for i in np.argwhere(different)[0])
     seen, right = float(observed[place]), float(wanted[place])
-    return Judgement(np.inf, True, quantity, repr(seen), f"{right!r}, bit for bit", f"index {place}")
+    words, evidence = f"{right!r}, bit for bit", Evidence(observed, place, right, None)
+    return Judgement(np.inf, True, quantity, repr(seen), words, f"index {place}", evidence=evidence)
 
 
 def _presence(a: Array | None) -> str:

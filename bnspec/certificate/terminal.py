@@ -120,10 +120,15 @@ def render_failure(clause: ClauseReport, report: TargetReport) -> Iterator[str]:
         yield f"    off by {off}" + ("" if off == "no bound" else " bounds at worst") + f"; {clause.executed} cases ran"
     if clause.case:
         yield from (f"      {line}" for line in tell_history(parse_address(clause.case.split("/", 1)[1])))
+    yield f"    again: {tell_again(clause, report)}"
+
+
+def tell_again(clause: ClauseReport, report: TargetReport) -> str:
+    """The command that runs the case of a failure again."""
     dialect = f" --dialect {report.dialect}" if report.dialect_source == "asked for" else ""
     left_out = "".join(f" --without {ability}" for ability in _list(report.scope, "without").split(", ") if ability)
     subject = f"{shlex.quote(report.target)}{_render_arguments(report)}{dialect}"
-    yield f"    again: bnspec certify {subject}{left_out} --clause {clause.id} --case '{clause.case}'"
+    return f"bnspec certify {subject}{left_out} --clause {clause.id} --case '{clause.case}'"
 
 
 def _binding(clause: ClauseReport) -> str:

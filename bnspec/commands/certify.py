@@ -30,6 +30,9 @@ def add_command(commands: Any) -> None:
     certify.add_argument("--case", metavar="ADDRESS", help="run one case again, by the address that a failure prints")
     for name, words in FILES.items():
         certify.add_argument(f"--{name}", metavar="FILE", help=words)
+    certify.add_argument(
+        "--scripts", metavar="FOLDER", help="write a script for each failure that shows it without bnspec"
+    )
     certify.add_argument("-n", type=int, default=1, metavar="WORKERS", help="run in so many processes (default 1)")
     certify.add_argument("-q", "--quiet", action="store_true", help="print the verdict alone")
     certify.add_argument("-v", "--verbose", action="store_true", help="print each clause by dtype and device")
@@ -69,6 +72,8 @@ def certify_targets(options: argparse.Namespace) -> int:
             continue
         reports.append(report)
         show.report(report, last=order is orders[-1])
+        if options.scripts and not report.interrupted:
+            print(_write_scripts(order, report, options.scripts))
         if report.interrupted:
             print(f"bnspec: interrupted in {order.target}; what was to come was not judged", file=sys.stderr)
             break
@@ -94,6 +99,20 @@ def _certify_one(order: Order, workers: int, show: Show) -> TargetReport:
     runner = run_here if workers == 1 else Workers(workers, text, arguments, request)
     with show.watching(text) as watch:
         return certify_subject(subject, request, text, arguments, source, runner, watch=watch)
+
+
+def _write_scripts(order: Order, report: TargetReport, folder: str) -> str:
+    """Write the scripts of a report's failures; what was written, and for which there is none."""
+    from bnspec.engine.guard import call_here
+    from bnspec.engine.isolation import Isolated
+    from bnspec.reproduce.folder import write_scripts
+
+    guard = Isolated().attempt if order.isolate else call_here
+    written, without = write_scripts(order, report, folder, guard)
+    told = f"{written} scripts written to {folder}"
+    if not without:
+        return told
+    return f"{told}; none for {' '.join(without)}, which `bnspec replay` shows: it takes more than passes and states"
 
 
 def _write_files(certificate: Certificate, options: argparse.Namespace) -> None:

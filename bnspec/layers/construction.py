@@ -32,8 +32,8 @@ class Source(Protocol):
     def build(self, structure: Structure, **native: Any) -> Any:
         """A new layer; `native` holds the framework's dtype and device. What the subject raises passes through."""
 
-    def tell(self, structure: Structure) -> str:
-        """How `build` calls the subject, for messages."""
+    def tell(self, structure: Structure, **native: Any) -> str:
+        """How `build` calls the subject, in Python."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Template:
     def build(self, structure: Structure, **native: Any) -> Any:
         return copy.deepcopy(self.instance)
 
-    def tell(self, structure: Structure) -> str:
-        return f"a deep copy of the {self.name}"
+    def tell(self, structure: Structure, **native: Any) -> str:
+        return f"copy.deepcopy({self.name})"
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ class Construction:
         positional, named = self._arguments(structure, native)
         return self.maker(*positional, **named)
 
-    def tell(self, structure: Structure) -> str:
-        positional, named = self._arguments(structure, {})
+    def tell(self, structure: Structure, **native: Any) -> str:
+        positional, named = self._arguments(structure, native)
         return f"{self.name}({', '.join([*map(repr, positional), *(f'{k}={v!r}' for k, v in named.items())])})"
 
     def _arguments(self, structure: Structure, native: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:

@@ -77,7 +77,7 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
         declared.dialect or adapter.dialect,
         "the target" if declared.dialect else "the adapter" if adapter.dialect else "",
         promises,
-        _Maker(source, adapter, "running_statistics" in offers - adapter.offered(subject)),
+        Maker(source, adapter, "running_statistics" in offers - adapter.offered(subject)),
         adapter.framework,
     )
     free = promises.momentum == "free" and "running_statistics" in offers
@@ -90,7 +90,7 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
 
 
 @dataclass(frozen=True)
-class _Maker:
+class Maker:
     """Builds the subject's layer and wraps it; what the constructor does not take is converted afterwards.
 
     `late` where its first batch makes its running statistics: it has seen one, then.

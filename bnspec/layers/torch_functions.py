@@ -87,7 +87,7 @@ def resolve_function(
         declared.dialect or "torch",
         "the target" if declared.dialect else "the adapter",
         leave_out(promises, without),
-        _Maker(function, roles, bound | arguments, positional),
+        Maker(function, roles, bound | arguments, positional),
         TORCH,
     )
     base = Structure(3, 2, "float32", "cpu", 1e-5 if eps is None else eps, pick_momentum(promises, 0.1))
@@ -95,7 +95,7 @@ def resolve_function(
 
 
 @dataclass(frozen=True)
-class _Maker:
+class Maker:
     """Makes layers for a function whose parameter for each role is `roles[role]`, "" where it has none.
 
     `positional` are those that it does not take by name, in their order.

@@ -1,0 +1,132 @@
+"""Steps of a trace as lines of NumPy, for layers as courses teach them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bnspec.layers.objects import Maker
+from bnspec.layers.protocol import Structure, as_dtype
+from bnspec.reproduce.literals import write_array
+from bnspec.reproduce.tracing import STATE, Step
+
+HELPERS = '''
+def array(dtype, shape, text, strides=None, offset=0):
+    """An array with these numbers, of this layout in memory."""
+    values = numbers(text).astype(dtype)
+    if strides is None:
+        return values.reshape(shape)
+    size = values.itemsize
+    return np.ndarray(shape, dtype, values.data, offset * size, [stride * size for stride in strides])
+
+
+def look(value):
+    return np.array(value, dtype=np.float64)
+
+
+def write(layer, name, value, anew=False):
+    """Into the layer's own array where it fits, or a new one that lies as the value does."""
+    own = getattr(layer, name, None)
+    if own is None:
+        return
+    if not anew and own.size == value.size and own.dtype == value.dtype:
+        own[...] = value.reshape(own.shape)
+    else:
+        setattr(layer, name, value.reshape(own.shape) if own.ndim > 1 else value)
+
+
+def convert(layer, dtype, *names):
+    for name in names:
+        if getattr(layer, name, None) is not None:
+            setattr(layer, name, getattr(layer, name).astype(dtype, copy=False))
+
+
+def train(layer, mode):
+    if callable(getattr(layer, "train", None)) and callable(getattr(layer, "eval", None)):
+        layer.train() if mode else layer.eval()
+    else:
+        layer.training = mode
+
+
+def backward(layer, dy):
+    found = layer.backward(dy)
+    return found if isinstance(found, (tuple, list)) else (found, layer.dgamma, layer.dbeta)
+'''
+
+
+class NumPyText:
+    """Lines for layers in NumPy; `name` is what the script calls the target by."""
+
+    imports: tuple[str, ...] = ()
+    helpers = HELPERS
+
+    def __init__(self, maker: Maker, name: str) -> None:
+        self.maker, self.name = maker, name
+        self.told: dict[int, bool] = {}
+
+    def knows(self, step: Step) -> bool:
+        """Can the step be written?"""
+        return hasattr(self, f"_{step.verb}") and "again" not in step.given
+
+    def write(self, step: Step) -> Iterator[str]:
+        """The lines of a step."""
+        yield from getattr(self, f"_{step.verb}")(step, f"layer{step.layer + 1}")
+
+    def tell(self, step: Step, found: str) -> str:
+        """The name of what a step gave."""
+        return f"layer{step.layer + 1}.{found}" if step.verb == "read" else f"{found}{step.forward + 1}"
+
+    def _make(self, step: Step, layer: str) -> Iterator[str]:
+        structure: Structure = step.given["structure"]
+        source = self.maker.source
+        native = {"dtype": _Written(f"np.{as_dtype(structure.parameters)}")} if source.takes("dtype") else {}
+        yield f"{layer} = {source.tell(structure, **native).replace(source.name, self.name, 1)}"
+        if not native:
+            yield f"convert({layer}, np.{structure.parameters}, {', '.join(map(repr, STATE))})"
+
+    def _read(self, step: Step, layer: str) -> Iterator[str]:
+        yield from ()
+
+    def _load(self, step: Step, layer: str, anew: str = "") -> Iterator[str]:
+        for state in STATE:
+            if state in step.given:
+                yield f'write({layer}, "{state}", array({write_array(step.given[state])}){anew})'
+        if step.given["batches"] is not None:
+            yield f'if hasattr({layer}, "batches"):'
+            yield f"    {layer}.batches = {step.given['batches']}"
+
+    def _rebind(self, step: Step, layer: str) -> Iterator[str]:
+        yield from self._load(step, layer, ", anew=True")
+
+    def _switch(self, step: Step, layer: str) -> Iterator[str]:
+        self.told[step.layer] = step.given["training"]
+        yield f"train({layer}, {step.given['training']})"
+
+    def _forward(self, step: Step, layer: str) -> Iterator[str]:
+        number, training = step.forward + 1, step.given["training"]
+        yield f"x{number} = array({write_array(step.given['x'])})"
+        if self.told.get(step.layer) != training:
+            self.told[step.layer] = training
+            yield f"train({layer}, {training})"
+        yield f"y{number} = ({layer} if callable({layer}) else {layer}.forward)(x{number})"
+
+    def _copy(self, step: Step, layer: str) -> Iterator[str]:
+        self.told |= {step.layer: self.told[step.given["of"]]} if step.given["of"] in self.told else {}
+        yield f"{layer} = copy.deepcopy(layer{step.given['of'] + 1})"
+
+    def _travel(self, step: Step, layer: str) -> Iterator[str]:
+        self.told |= {step.layer: self.told[step.given["of"]]} if step.given["of"] in self.told else {}
+        yield f"{layer} = pickle.loads(pickle.dumps(layer{step.given['of'] + 1}))"
+
+    def _backward(self, step: Step, layer: str) -> Iterator[str]:
+        n = step.forward + 1
+        yield f"dy{n} = array({write_array(step.given['dy'])})"
+        yield f"dx{n}, dgamma{n}, dbeta{n} = backward({layer}, dy{n})"
+
+
+class _Written(str):
+    """Text that stands for itself."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)

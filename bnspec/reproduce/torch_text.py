@@ -1,0 +1,278 @@
+"""Steps of a trace as lines of torch, for objects that hold their tensors and for functions that are given them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bnspec.layers.objects import Maker
+from bnspec.layers.protocol import Grad, Structure
+from bnspec.layers.torch_functions import Maker as FunctionMaker
+from bnspec.layers.torch_tensors import TORCH
+from bnspec.reproduce.literals import write_array
+from bnspec.reproduce.tracing import STATE, Step
+
+HELPERS = '''
+def tensor(dtype, shape, text, strides=None, offset=0):
+    """A tensor with these numbers, of this layout in memory."""
+    values = torch.from_numpy(numbers(text).copy()).to(getattr(torch, dtype))
+    return values.reshape(shape) if strides is None else values.as_strided(shape, strides, offset)
+
+
+def look(value):
+    return value.detach().to(torch.float64).cpu().numpy().copy()
+
+
+def write(layer, name, value, anew=False):
+    """Into the layer's own tensor where it fits, or into new memory that lies as the value does."""
+    own = getattr(layer, name, None)
+    if own is None:
+        return
+    if own.numel() == value.numel():
+        value = value if own.dim() == 1 else value.reshape(own.shape)
+    if anew:
+        own.data = value
+    elif own.shape == value.shape and (own.dtype == value.dtype or isinstance(layer, torch.nn.Module)):
+        with torch.no_grad():
+            own.copy_(value)
+    else:
+        setattr(layer, name, value)
+
+
+def convert(layer, dtype, *names):
+    if isinstance(layer, torch.nn.Module):
+        layer.to(dtype)
+    for name in names:
+        own = getattr(layer, name, None)
+        if own is not None and own.dtype != dtype:
+            setattr(layer, name, own.detach().to(dtype).requires_grad_(own.requires_grad))
+
+
+def train(layer, mode):
+    if callable(getattr(layer, "train", None)) and callable(getattr(layer, "eval", None)):
+        layer.train() if mode else layer.eval()
+    else:
+        layer.training = mode
+
+
+def ask(layer, name, wanted):
+    """Does a parameter need a gradient?"""
+    own = getattr(layer, name, None)
+    if own is not None and own.requires_grad != wanted:
+        own.requires_grad_(wanted)
+
+
+def backward(y, dy, *inputs):
+    """Gradients by those of the inputs that need one."""
+    asked = [each for each in inputs if each is not None and each.requires_grad]
+    found = iter(torch.autograd.grad(y, asked, dy, allow_unused=True))
+    return [next(found) if each is not None and each.requires_grad else None for each in inputs]
+'''
+
+
+class ObjectText:
+    """Lines for layers that are objects; `name` is what the script calls the target by."""
+
+    imports: tuple[str, ...] = (
+        "import torch",
+        "from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop",
+    )
+    helpers = HELPERS
+
+    def __init__(self, maker: Maker, name: str) -> None:
+        self.maker, self.name = maker, name
+        self.names = dict(zip(STATE, maker.adapter.names.arrays, strict=True))
+        self.told: dict[int, bool] = {}
+        self.asked: dict[tuple[int, str], bool] = {}
+
+    def knows(self, step: Step) -> bool:
+        """Can the step be written?"""
+        return hasattr(self, f"_{step.verb}")
+
+    def write(self, step: Step) -> Iterator[str]:
+        """The lines of a step."""
+        yield from getattr(self, f"_{step.verb}")(step, f"layer{step.layer + 1}")
+
+    def tell(self, step: Step, found: str) -> str:
+        """The name of what a step gave."""
+        if step.verb == "read":
+            return f"layer{step.layer + 1}.{self.names[found]}"
+        if step.verb in ("add_up", "twice"):
+            return found
+        return f"{found}{step.forward + 1}"
+
+    def _make(self, step: Step, layer: str) -> Iterator[str]:
+        structure: Structure = step.given["structure"]
+        native: dict[str, Any] = {}
+        source = self.maker.source
+        if source.takes("dtype"):
+            native["dtype"] = TORCH.native_dtype(structure.parameters)
+        for setting, wanted in (
+            ("track_running_stats", structure.tracked), ("affine", structure.affine), ("bias", structure.shifted),
+        ):  # fmt: skip
+            if not wanted:
+                native[setting] = False
+        called = source.tell(structure, **native)
+        yield f"{layer} = {called.replace(source.name, self.name, 1)}"
+        if "dtype" not in native:
+            attributes = ", ".join(repr(name) for name in self.names.values())
+            yield f"convert({layer}, torch.{structure.parameters}, {attributes})"
+
+    def _read(self, step: Step, layer: str) -> Iterator[str]:
+        yield from ()
+
+    def _load(self, step: Step, layer: str, anew: str = "") -> Iterator[str]:
+        for state, name in self.names.items():
+            if state in step.given:
+                yield f'write({layer}, "{name}", tensor({write_array(step.given[state])}){anew})'
+        batches, counter = step.given["batches"], self.maker.adapter.names.batches
+        if batches is not None:
+            yield f'if torch.is_tensor(getattr({layer}, "{counter}", None)):'
+            yield f"    {layer}.{counter}.fill_({batches})"
+            yield f'elif getattr({layer}, "{counter}", None) is not None:'
+            yield f"    {layer}.{counter} = {batches}"
+
+    def _rebind(self, step: Step, layer: str) -> Iterator[str]:
+        yield from self._load(step, layer, ", anew=True")
+
+    def _switch(self, step: Step, layer: str) -> Iterator[str]:
+        self.told[step.layer] = step.given["training"]
+        yield f"train({layer}, {step.given['training']})"
+
+    def _forward(self, step: Step, layer: str) -> Iterator[str]:
+        training, grad = step.given["training"], step.given["grad"]
+        number = step.forward + 1
+        yield from self._take(step)
+        yield from self._ask(step, layer, grad)
+        if self.told.get(step.layer) != training:
+            self.told[step.layer] = training
+            yield f"train({layer}, {training})"
+        call = f"y{number} = {layer}(x{number})"
+        if "recompute" in step.given:
+            call = f"y{number} = checkpoint({layer}, x{number}, True, use_reentrant=False, preserve_rng_state=False)"
+            call = f"with set_checkpoint_early_stop(False):\n    {call}"
+        yield call if grad.recording else f"with torch.no_grad():\n    {call}"
+
+    def _take(self, step: Step) -> Iterator[str]:
+        """The input of a forward: new, or that of an earlier one, overwritten where there are numbers for it."""
+        number, x = step.forward + 1, step.given["x"]
+        if "again" in step.given:
+            earlier = f"x{step.given['again'] + 1}"
+            if x is not None:
+                yield f"with torch.no_grad():\n    {earlier}.detach().copy_(tensor({write_array(x)}))"
+            yield f"x{number} = {earlier}"
+            if step.given["grad"].x:
+                yield f"if x{number}.is_leaf:\n    x{number} = torch.ops.aten.alias(x{number}.requires_grad_())"
+            return
+        yield f"x{number} = tensor({write_array(x)})"
+        if step.given["grad"].x:
+            yield f"x{number} = torch.ops.aten.alias(x{number}.requires_grad_())  # no leaf, as inside a network"
+
+    def _parameters(self, layer: str) -> str:
+        return ", ".join(f'getattr({layer}, "{self.names[state]}", None)' for state in ("gamma", "beta"))
+
+    def _add_up(self, step: Step, layer: str) -> Iterator[str]:
+        numbers = [number + 1 for number in step.given["forwards"]]
+        for number, dy in zip(numbers, step.given["dys"], strict=True):
+            yield f"dy{number} = tensor({write_array(dy)})"
+        ys, dys, xs = (", ".join(f"{name}{number}" for number in numbers) for name in ("y", "dy", "x"))
+        dxs = ", ".join(f"dx{number}" for number in numbers)
+        yield f"{dxs}, dgamma, dbeta = backward([{ys}], [{dys}], {xs}, {self._parameters(layer)})"
+        for number in numbers:
+            yield f"dgamma{number}, dbeta{number} = dgamma, dbeta"
+
+    def _twice(self, step: Step, layer: str) -> Iterator[str]:
+        n = step.forward + 1
+        if "by" not in step.given:
+            along = step.given["along"]
+            yield f"dy{n} = tensor({write_array(step.given['dy'])}).requires_grad_()"
+            bent = f"dy{n} + (y{n} - y{n}.detach())" if step.given["curved"] else f"dy{n}"
+            yield f"named = dict(zip(('x', 'gamma', 'beta'), (x{n}, {self._parameters(layer)})))"
+            yield "named = {name: each for name, each in named.items() if each is not None and each.requires_grad}"
+            yield f"first = torch.autograd.grad(y{n}, list(named.values()), {bent}, create_graph=True)"
+            arrays = {name: getattr(along, name) for name in ("x", "gamma", "beta")}
+            given = (f"'{name}': tensor({write_array(a)})" for name, a in arrays.items() if a is not None)
+            yield f"along = {{{', '.join(given)}}}"
+            yield "pairs = [(g, along[name].reshape(g.shape)) for name, g in zip(named, first) if name in along]"
+            yield "moved = sum((g * direction).sum() for g, direction in pairs)"
+            return
+        by, lack = step.given["by"], step.given["may_lack"]
+        asked = f"dy{n}" if by == "dy" else f"named['{by}']"
+        yield f"(by_{by},) = torch.autograd.grad(moved, [{asked}], retain_graph=True, allow_unused={lack})"
+
+    def _copy(self, step: Step, layer: str) -> Iterator[str]:
+        self.told |= {step.layer: self.told[step.given["of"]]} if step.given["of"] in self.told else {}
+        yield f"{layer} = copy.deepcopy(layer{step.given['of'] + 1})"
+
+    def _travel(self, step: Step, layer: str) -> Iterator[str]:
+        self.told |= {step.layer: self.told[step.given["of"]]} if step.given["of"] in self.told else {}
+        yield f"{layer} = pickle.loads(pickle.dumps(layer{step.given['of'] + 1}))"
+
+    def _convert(self, step: Step, layer: str) -> Iterator[str]:
+        yield f"with torch.no_grad():\n    {layer}.to(torch.{step.given['dtype']})"
+
+    def _retune(self, step: Step, layer: str) -> Iterator[str]:
+        yield f"{layer}.eps, {layer}.momentum = {step.given['eps']!r}, {step.given['momentum']!r}"
+
+    def _reset(self, step: Step, layer: str) -> Iterator[str]:
+        yield f"{layer}.reset_running_stats()"
+
+    def _save(self, step: Step, layer: str) -> Iterator[str]:
+        holder = f"torch.nn.Sequential({layer})" if step.given["within"] else layer
+        yield f"saved{step.given['number']} = {holder}.state_dict()"
+
+    def _restore(self, step: Step, layer: str) -> Iterator[str]:
+        holder = f"torch.nn.Sequential({layer})" if step.given["within"] else layer
+        number = step.given["number"]
+        yield f"{holder}.load_state_dict({'{}, strict=False' if number is None else f'saved{number}'})"
+
+    def _ask(self, step: Step, layer: str, grad: Grad) -> Iterator[str]:
+        for state, wanted in (("gamma", grad.gamma), ("beta", grad.beta)):
+            if self.asked.get((step.layer, state)) != wanted:
+                self.asked[step.layer, state] = wanted
+                yield f'ask({layer}, "{self.names[state]}", {wanted})'
+
+    def _backward(self, step: Step, layer: str) -> Iterator[str]:
+        n = step.forward + 1
+        yield f"dy{n} = tensor({write_array(step.given['dy'])})"
+        yield f"dx{n}, dgamma{n}, dbeta{n} = backward(y{n}, dy{n}, x{n}, {self._parameters(layer)})"
+
+
+class FunctionText(ObjectText):
+    """Lines for a function; the parameters and buffers of each layer stand in a namespace of the script's."""
+
+    imports = ("import torch", "from types import SimpleNamespace")
+
+    def __init__(self, maker: FunctionMaker, name: str) -> None:
+        self.function, self.name = maker, name
+        self.names = dict(zip(STATE, STATE, strict=True))
+        self.told, self.asked = {}, {}
+        self.structures: dict[int, Structure] = {}
+
+    def _make(self, step: Step, layer: str) -> Iterator[str]:
+        structure: Structure = step.given["structure"]
+        self.structures[step.layer] = structure
+        size = f"{structure.channels}, dtype=torch.{structure.parameters}"
+        ones, zeros = f"torch.ones({size})", f"torch.zeros({size})"
+        gamma = ones if structure.affine else "None"
+        beta = zeros if structure.affine and structure.shifted else "None"
+        yield f"{layer} = SimpleNamespace(gamma={gamma}, beta={beta}, running_mean={zeros}, running_var={ones})"
+
+    def _load(self, step: Step, layer: str, anew: str = "") -> Iterator[str]:
+        for state in STATE:
+            if state in step.given:
+                yield f'write({layer}, "{state}", tensor({write_array(step.given[state])}){anew})'
+
+    def _forward(self, step: Step, layer: str) -> Iterator[str]:
+        number, grad, structure = step.forward + 1, step.given["grad"], self.structures[step.layer]
+        yield from self._take(step)
+        yield from self._ask(step, layer, grad)
+        values = {state: f"{layer}.{state}" for state in STATE}
+        values |= {"x": f"x{number}", "training": repr(step.given["training"])}
+        values |= {"eps": repr(structure.eps), "momentum": repr(structure.momentum)}
+        named = {name: values[role] for role, name in self.function.roles.items() if name}
+        named |= {name: repr(value) for name, value in self.function.arguments.items()}
+        positional = [named.pop(name) for name in self.function.positional if name in named]
+        given = ", ".join([*positional, *(f"{name}={value}" for name, value in named.items())])
+        call = f"y{number} = {self.name}({given})"
+        yield call if grad.recording else f"with torch.no_grad():\n    {call}"
