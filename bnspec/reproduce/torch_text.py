@@ -121,6 +121,8 @@ class ObjectText:
     def _read(self, step: Step, layer: str) -> Iterator[str]:
         yield from ()
 
+    _look = _read
+
     def _load(self, step: Step, layer: str, anew: str = "") -> Iterator[str]:
         for state, name in self.names.items():
             if state in step.given:

@@ -10,7 +10,7 @@ from bnspec.layers.numpy_teaching import copy_array
 from bnspec.layers.protocol import NONE, Array, Description, Grad, Gradients, State, Structure, SubjectError
 
 Verb = Literal[
-    "make", "forward", "backward", "add_up", "twice", "read", "load", "rebind", "switch",
+    "make", "forward", "backward", "add_up", "twice", "look", "read", "load", "rebind", "switch",
     "copy", "travel", "convert", "retune", "reset", "save", "restore", "other",
 ]  # fmt: skip
 STATE = ("gamma", "beta", "running_mean", "running_var")
@@ -220,7 +220,11 @@ class TracedPass:
         return gradients
 
     def read(self, what: Any) -> Array:
-        read: Array = self.bare.read(what)
+        def call() -> tuple[Array, dict[str, Array]]:
+            found = self.bare.read(what)
+            return found, {what: found}
+
+        read: Array = self._trace.record(Step("look", self._layer, self.number), call)
         return read
 
     def describe(self, what: Any = "y") -> Description:
