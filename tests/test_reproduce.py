@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bnspec.cli import main
-from bnspec.reproduce.literals import READ_NUMBERS, write_array, write_number
+from bnspec.reproduce.literals import READ_PACKED, write_array, write_number
 from bnspec.reproduce.trying import shows
 
 ROOT = Path(__file__).parents[1]
@@ -138,7 +138,7 @@ def test_arrays_come_back_as_they_lay(
     if framework == "numpy" and values.dtype == ml_dtypes.bfloat16:
         pytest.skip("NumPy has no bfloat16 of its own, and no shape of a NumPy layer promises it")
     known: dict[str, object] = {"np": np, "torch": torch, "zlib": zlib, "base64": base64}
-    exec(READ_NUMBERS + helpers, known)
+    exec(READ_PACKED + helpers, known)
     made = eval(f"{'tensor' if framework == 'torch' else 'array'}({write_array(values)})", known)
     array = to_array(made) if framework == "torch" else made
     assert array.dtype == values.dtype

@@ -14,6 +14,8 @@ from bnspec.layers.strides import copy_layout
 LONG = 2000
 """More numbers are packed: nobody reads them."""
 WIDTH = 96
+PACKED = '"""packed'
+"""How a literal of packed numbers begins."""
 
 
 def write_numbers(values: Array) -> str:
@@ -23,7 +25,7 @@ def write_numbers(values: Array) -> str:
         lines = textwrap.wrap(" ".join(map(write_number, flat.tolist())), WIDTH)
         return f'"{lines[0] if lines else ""}"' if len(lines) < 2 else '"""\n' + "\n".join(lines) + '\n"""'
     packed = base64.b85encode(zlib.compress(flat.tobytes(), 9)).decode()
-    return '"""packed\n' + "\n".join(textwrap.wrap(packed, WIDTH)) + '\n"""'
+    return PACKED + "\n" + "\n".join(textwrap.wrap(packed, WIDTH)) + '\n"""'
 
 
 def write_number(number: float) -> str:
@@ -43,7 +45,12 @@ def write_array(values: Array) -> str:
 
 READ_NUMBERS = '''
 def numbers(text):
-    """float64 numbers, written in hexadecimal or packed."""
+    """float64 numbers, written in hexadecimal."""
+    return np.array([float.fromhex(word) for word in text.split()])
+'''
+READ_PACKED = '''
+def numbers(text):
+    """float64 numbers, written in hexadecimal or, where they are many, packed."""
     if text.startswith("packed"):
         return np.frombuffer(zlib.decompress(base64.b85decode("".join(text.split()[1:]))))
     return np.array([float.fromhex(word) for word in text.split()])

@@ -14,7 +14,7 @@ from bnspec.engine.judging import judge_case
 from bnspec.engine.subject import Subject
 from bnspec.layers.objects import Maker
 from bnspec.layers.protocol import Array
-from bnspec.reproduce.literals import READ_NUMBERS
+from bnspec.reproduce.literals import PACKED, READ_NUMBERS, READ_PACKED
 from bnspec.reproduce.tracing import Step, Trace
 from bnspec.reproduce.trying import shows
 from bnspec.spec.clauses import CLAUSES
@@ -102,8 +102,10 @@ def _find_place(steps: list[Step], judged: Judgement) -> Place | None:
 
 
 def _list_slices(steps: list[Step], last: int) -> Iterator[list[Step]]:
-    """Steps that may be enough to come to the last, the fewest first: those of its layer since it was loaded, those of
-    the layers that it came from, and all."""
+    """Steps that may be enough to come to the last, the fewest first.
+
+    Those of its layer since it was loaded, those of the layers that it came from, and all.
+    """
     layer, whole = steps[last].layer, steps[: last + 1]
     needed, saves = {layer}, set[int]()
     for step in reversed(whole):
@@ -169,11 +171,11 @@ def _tell_number(text: Text, steps: list[Step], place: Place, judged: Judgement)
     yield f"got = float({seen}[{index}])" if index else f"got = float({seen})"
     yield f'wanted = float.fromhex("{evidence.wanted.hex()}")'
     if evidence.allowed is None:
-        yield f'print(f"{quantity}: got {{got!r}}, wanted {{wanted!r}}, bit for bit")'
+        yield f'print({quantity!r}, f"got {{got!r}}, wanted {{wanted!r}}, bit for bit", sep=": ")'
         yield "sys.exit(got.hex() != wanted.hex())"
         return
     yield f'allowed = float.fromhex("{evidence.allowed.hex()}")'
-    yield f'print(f"{quantity}: got {{got!r}}, wanted {{wanted!r}} within {{allowed:.3g}}")'
+    yield f'print({quantity!r}, f"got {{got!r}}, wanted {{wanted!r}} within {{allowed:.3g}}", sep=": ")'
     yield "sys.exit(not abs(got - wanted) <= allowed)"
 
 
@@ -190,20 +192,14 @@ def _tell_raised(text: Text, steps: list[Step]) -> Iterator[str]:
 
 
 def _join(text: Text, target: str, clause: str, again: str, lines: Iterable[str]) -> str:
-    row = CLAUSES[clause]
-    head = [f'"""{clause}: {row.title}. Shown without bnspec, which says it so:', "", again, '"""', ""]
-    head += [
-        "import base64",
-        "import copy",
-        "import pickle",
-        "import sys",
-        "import zlib",
-        "",
-        "import numpy as np",
-        *text.imports,
-        "",
-    ]
-    return "\n".join([*head, *_import(target), READ_NUMBERS, text.helpers, ROWS, "", *lines, ""])
+    body = "\n".join(lines)
+    packed = PACKED in body
+    modules = ["base64", "copy", "pickle", "sys", "zlib"] if packed else ["copy", "pickle", "sys"]
+    title = f'"""{clause}: {CLAUSES[clause].title}. Ends with 1 while that fails."""'
+    imports = [*(f"import {module}" for module in modules), "", "import numpy as np", *text.imports]
+    read = READ_PACKED if packed else READ_NUMBERS
+    parts = [title, "", f"# {again}", "", *imports, "", *_import(target), read, text.helpers, ROWS, "", body, ""]
+    return "\n".join(parts)
 
 
 def _import(target: str) -> Iterator[str]:
@@ -215,4 +211,5 @@ def _import(target: str) -> Iterator[str]:
         yield f"sys.path.insert(0, {str(path.parent)!r})"
         yield f"from {path.stem} import {first}"
     else:
+        yield f"sys.path.append({str(Path.cwd())!r})"
         yield f"from {location} import {first}"
