@@ -327,7 +327,7 @@ def written_commands() -> list[str]:
     fenced = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     lines = [line for block in fenced for line in block.splitlines()] + re.findall(r"^    (.*)", text, re.MULTILINE)
     lines = [line.strip().removeprefix("$ ") for line in lines]
-    return [line for line in lines if re.match(r"(bnspec|pytest|python3?) ", line) and " -m pip " not in line]
+    return [line for line in lines if re.match(r"(bnspec|pytest|python3?) (?!=)", line) and " -m pip " not in line]
 
 
 def quicken(command: list[str]) -> list[str]:

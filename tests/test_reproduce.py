@@ -25,9 +25,9 @@ Output = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with layers of the user's own, and no bnspec that a script could import."""
+    """A folder with layers of the user's own; what targets put on the path goes with the test."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
     shutil.copy(SAMPLES, tmp_path / "layers.py")
-    (tmp_path / "bnspec.py").write_text("raise SystemExit('a script imported bnspec')\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -41,7 +41,11 @@ def write(project: Path, target: str, *options: str) -> list[Path]:
 
 
 def run(script: Path) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    """Where no bnspec can be imported."""
+    poison = script.parents[1] / "poison"
+    poison.mkdir(exist_ok=True)
+    (poison / "bnspec.py").write_text("raise SystemExit('a script imported bnspec')\n", encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(poison)}
     command = [sys.executable, "-W", "error", str(script)]
     return subprocess.run(command, cwd=script.parents[1], env=environment, capture_output=True, text=True, check=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,8 +97,10 @@ def test_what_cannot_be_followed_is_said_in_one_line_with_the_file(tmp_path: Pat
 def test_certify_without_a_target_judges_those_of_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
     shutil.copy(LAYERS, tmp_path / "layers.py")
-    (tmp_path / "package_of_norms.py").write_text("from layers import Right as Other\n", encoding="utf-8")
+    shutil.copy(LAYERS, tmp_path / "layers_of_settings.py")
+    (tmp_path / "package_of_norms.py").write_text("from layers_of_settings import Right as Other\n", encoding="utf-8")
     (tmp_path / "sub").mkdir()
     write(
         tmp_path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.mutation.mutations import OPPOSITES
+from tests.mutation.operators import OPPOSITES
 from tests.mutation.trial import Judge
 
 
