@@ -165,12 +165,13 @@ def test_nothing_judged_is_incomplete() -> None:
     assert decide_verdict([clause_report("F1", "skip"), clause_report("F2", "skip")], Rule()) == "incomplete"
 
 
-def test_a_should_clause_decides_only_where_the_verdict_is_strict() -> None:
+def test_a_should_clause_decides_only_where_the_verdict_is_strict(monkeypatch: pytest.MonkeyPatch) -> None:
     should = clause_report("F12", "fail")
     reports = [clause_report("F1", "pass"), should]
     assert decide_verdict(reports, Rule()) == "conforms"
     assert decide_verdict(reports, Rule(strict=True)) == "does not conform"
-    graded = clause_report("N1", "measured")
+    monkeypatch.setitem(CLAUSES, "N1", replace(CLAUSES["N1"], fails_as=None))
+    graded = clause_report("N1", "fail")
     assert decide_verdict([clause_report("F1", "pass"), graded], Rule(strict=True)) == "conforms"
 
 

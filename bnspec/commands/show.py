@@ -24,7 +24,7 @@ BAR = 24
 PAUSE_S = 0.1
 """The bar is drawn no more often."""
 COLOURS = {"pass": 32, "measured": 32, "CONFORMS": 32, "FAIL": 31, "FAILS": 31, "DOES NOT CONFORM": 31}
-COLOURS |= {"too few": 33, "NOT RUN": 33, "WAIVED": 33, "INCOMPLETE": 33, "STALE": 31, "INTERRUPTED": 33}
+COLOURS |= {"too few": 33, "NOT RUN": 33, "WAIVED": 33, "INCOMPLETE": 33, "STALE": 31}
 """Green, red and yellow, by their numbers at a terminal."""
 PAINTED = re.compile(
     r"^(  [A-Z]\d+ +(?:MUST|SHOULD|GRADE) +)(pass|measured|FAIL|too few|NOT RUN|WAIVED)\b"
