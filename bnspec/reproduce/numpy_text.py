@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from bnspec.layers.objects import Maker
 from bnspec.layers.protocol import Structure, as_dtype
+from bnspec.reproduce.lines import Lines
 from bnspec.reproduce.literals import write_array
 from bnspec.reproduce.tracing import STATE, Step
 
@@ -53,23 +54,19 @@ def backward(layer, dy):
 '''
 
 
-class NumPyText:
+class NumPyText(Lines):
     """Lines for layers in NumPy; `name` is what the script calls the target by."""
 
     imports: tuple[str, ...] = ()
     helpers = HELPERS
 
     def __init__(self, maker: Maker, name: str) -> None:
-        self.maker, self.name = maker, name
-        self.told: dict[int, bool] = {}
+        super().__init__(name)
+        self.maker = maker
 
     def knows(self, step: Step) -> bool:
         """Can the step be written?"""
-        return hasattr(self, f"_{step.verb}") and "again" not in step.given
-
-    def write(self, step: Step) -> Iterator[str]:
-        """The lines of a step."""
-        yield from getattr(self, f"_{step.verb}")(step, f"layer{step.layer + 1}")
+        return super().knows(step) and "again" not in step.given
 
     def tell(self, step: Step, found: str) -> str:
         """The name of what a step gave."""
@@ -83,11 +80,6 @@ class NumPyText:
         if not native:
             yield f"convert({layer}, np.{structure.parameters}, {', '.join(map(repr, STATE))})"
 
-    def _read(self, step: Step, layer: str) -> Iterator[str]:
-        yield from ()
-
-    _look = _read
-
     def _load(self, step: Step, layer: str, anew: str = "") -> Iterator[str]:
         for state in STATE:
             if state in step.given:
@@ -96,13 +88,6 @@ class NumPyText:
             yield f'if hasattr({layer}, "batches"):'
             yield f"    {layer}.batches = {step.given['batches']}"
 
-    def _rebind(self, step: Step, layer: str) -> Iterator[str]:
-        yield from self._load(step, layer, ", anew=True")
-
-    def _switch(self, step: Step, layer: str) -> Iterator[str]:
-        self.told[step.layer] = step.given["training"]
-        yield f"train({layer}, {step.given['training']})"
-
     def _forward(self, step: Step, layer: str) -> Iterator[str]:
         number, training = step.forward + 1, step.given["training"]
         yield f"x{number} = array({write_array(step.given['x'])})"
@@ -110,14 +95,6 @@ class NumPyText:
             self.told[step.layer] = training
             yield f"train({layer}, {training})"
         yield f"y{number} = ({layer} if callable({layer}) else {layer}.forward)(x{number})"
-
-    def _copy(self, step: Step, layer: str) -> Iterator[str]:
-        self.told |= {step.layer: self.told[step.given["of"]]} if step.given["of"] in self.told else {}
-        yield f"{layer} = copy.deepcopy(layer{step.given['of'] + 1})"
-
-    def _travel(self, step: Step, layer: str) -> Iterator[str]:
-        self.told |= {step.layer: self.told[step.given["of"]]} if step.given["of"] in self.told else {}
-        yield f"{layer} = pickle.loads(pickle.dumps(layer{step.given['of'] + 1}))"
 
     def _backward(self, step: Step, layer: str) -> Iterator[str]:
         n = step.forward + 1

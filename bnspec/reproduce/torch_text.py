@@ -9,6 +9,7 @@ from bnspec.layers.objects import Maker
 from bnspec.layers.protocol import Grad, Structure
 from bnspec.layers.torch_functions import Maker as FunctionMaker
 from bnspec.layers.torch_tensors import TORCH
+from bnspec.reproduce.lines import Lines
 from bnspec.reproduce.literals import write_array
 from bnspec.reproduce.tracing import STATE, Step
 
@@ -70,7 +71,7 @@ def backward(y, dy, *inputs):
 '''
 
 
-class ObjectText:
+class ObjectText(Lines):
     """Lines for layers that are objects; `name` is what the script calls the target by."""
 
     imports: tuple[str, ...] = (
@@ -80,18 +81,10 @@ class ObjectText:
     helpers = HELPERS
 
     def __init__(self, maker: Maker, name: str) -> None:
-        self.maker, self.name = maker, name
+        super().__init__(name)
+        self.maker = maker
         self.names = dict(zip(STATE, maker.adapter.names.arrays, strict=True))
-        self.told: dict[int, bool] = {}
         self.asked: dict[tuple[int, str], bool] = {}
-
-    def knows(self, step: Step) -> bool:
-        """Can the step be written?"""
-        return hasattr(self, f"_{step.verb}")
-
-    def write(self, step: Step) -> Iterator[str]:
-        """The lines of a step."""
-        yield from getattr(self, f"_{step.verb}")(step, f"layer{step.layer + 1}")
 
     def tell(self, step: Step, found: str) -> str:
         """The name of what a step gave."""
@@ -118,11 +111,6 @@ class ObjectText:
             attributes = ", ".join(repr(name) for name in self.names.values())
             yield f"convert({layer}, torch.{structure.parameters}, {attributes})"
 
-    def _read(self, step: Step, layer: str) -> Iterator[str]:
-        yield from ()
-
-    _look = _read
-
     def _load(self, step: Step, layer: str, anew: str = "") -> Iterator[str]:
         for state, name in self.names.items():
             if state in step.given:
@@ -133,13 +121,6 @@ class ObjectText:
             yield f"    {layer}.{counter}.fill_({batches})"
             yield f'elif getattr({layer}, "{counter}", None) is not None:'
             yield f"    {layer}.{counter} = {batches}"
-
-    def _rebind(self, step: Step, layer: str) -> Iterator[str]:
-        yield from self._load(step, layer, ", anew=True")
-
-    def _switch(self, step: Step, layer: str) -> Iterator[str]:
-        self.told[step.layer] = step.given["training"]
-        yield f"train({layer}, {step.given['training']})"
 
     def _forward(self, step: Step, layer: str) -> Iterator[str]:
         training, grad = step.given["training"], step.given["grad"]
@@ -202,14 +183,6 @@ class ObjectText:
         asked = f"dy{n}" if by == "dy" else f"named['{by}']"
         yield f"(by_{by},) = torch.autograd.grad(moved, [{asked}], retain_graph=True, allow_unused={lack})"
 
-    def _copy(self, step: Step, layer: str) -> Iterator[str]:
-        self.told |= {step.layer: self.told[step.given["of"]]} if step.given["of"] in self.told else {}
-        yield f"{layer} = copy.deepcopy(layer{step.given['of'] + 1})"
-
-    def _travel(self, step: Step, layer: str) -> Iterator[str]:
-        self.told |= {step.layer: self.told[step.given["of"]]} if step.given["of"] in self.told else {}
-        yield f"{layer} = pickle.loads(pickle.dumps(layer{step.given['of'] + 1}))"
-
     def _convert(self, step: Step, layer: str) -> Iterator[str]:
         yield f"with torch.no_grad():\n    {layer}.to(torch.{step.given['dtype']})"
 
@@ -246,9 +219,10 @@ class FunctionText(ObjectText):
     imports = ("import torch", "from types import SimpleNamespace")
 
     def __init__(self, maker: FunctionMaker, name: str) -> None:
-        self.function, self.name = maker, name
+        Lines.__init__(self, name)
+        self.function = maker
         self.names = dict(zip(STATE, STATE, strict=True))
-        self.told, self.asked = {}, {}
+        self.asked = {}
         self.structures: dict[int, Structure] = {}
 
     def _make(self, step: Step, layer: str) -> Iterator[str]:
