@@ -6,6 +6,7 @@ This is the one place, with `shrinking`, that owns Hypothesis: it draws the case
 from __future__ import annotations
 
 import hashlib
+import itertools
 import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
@@ -115,19 +116,22 @@ def _widen(case: Case, channels: int) -> Case:
 
 
 def run_block(
-    subject: Subject, block: Block, seed: int, clauses: Collection[str], begin: Callable[[str], None] = lambda _: None
-) -> BlockResult:
+    subject: Subject, block: Block, seed: int, clauses: Collection[str], ending: Collection[str] = (),
+    begin: Callable[[str], None] = lambda _: None,
+) -> BlockResult:  # fmt: skip
     """Judge every case of a block; nothing is shrunk here. Raises only where the suite itself is at fault.
 
-    `begin` is told the address of each case before it is acted out.
+    A failure of one of the clauses `ending` leaves the rest out; `begin` is told the address of each case before it is
+    acted out.
     """
     fed = experiments()[block.experiment].judges
     result = BlockResult(block, {c: Tally() for c in fed if c in clauses and CLAUSES[c].speaks_of(block.dtype)})
     seen: set[str] = set()
+    ends = result.tallies.keys() & ending
 
     def execute(case: Case) -> None:
         address = case.address()
-        if address in seen:
+        if address in seen or any(result.tallies[clause].failures for clause in ends):
             return
         seen.add(address)
         begin(address)
@@ -150,8 +154,17 @@ def run_block(
         warnings.simplefilter("ignore")  # what a subject warns of is its own affair
         for case in literal_cases(subject, block):
             execute(case)
-        draw(subject, block, seed, execute, (Phase.generate,))
+        draw(subject, block, seed, _leave_simplest(block, execute), (Phase.generate,))
     return result
+
+
+def _leave_simplest(block: Block, execute: Callable[[Case], None]) -> Callable[[Case], None]:
+    """`execute`, less the simplest case of all, which Hypothesis begins every block with, except in one block."""
+    experiment = experiments()[block.experiment]
+    if not any(experiment.draws(block.dtype, index) for index in range(experiment.first, block.index)):
+        return execute
+    drawn = itertools.count()
+    return lambda case: None if next(drawn) == 0 and case.seed == 0 else execute(case)
 
 
 def draw(subject: Subject, block: Block, seed: int, execute: Callable[[Case], None], phases: tuple[Phase, ...]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 
@@ -61,8 +61,7 @@ def _find_dialect(subject: Subject, findings: Mapping[str, Finding]) -> str | No
 
     for values in sorted(combinations, key=lambda v: len(changed(v))):
         other = replace(subject, dialect=combinations[values][0])
-        agreed = [_agrees(other, finding) for finding in findings.values()]
-        if False not in agreed and True in agreed:
+        if _agree(other, findings.values()):
             fields = changed(values)
             words = " and ".join(
                 f"`{name}` ({FIELDS[name]}) is {value!r} instead of {getattr(own, name)!r}"
@@ -75,6 +74,17 @@ def _find_dialect(subject: Subject, findings: Mapping[str, Finding]) -> str | No
                 f" if that is meant, certify it with --dialect {names[0]}"
             )
     return None
+
+
+def _agree(subject: Subject, findings: Iterable[Finding]) -> bool:
+    """Are all findings gone that the subject's dialect can speak of, and is there one?"""
+    spoken = False
+    for finding in findings:
+        agrees = _agrees(subject, finding)
+        if agrees is False:
+            return False
+        spoken = spoken or agrees is True
+    return spoken
 
 
 def _agrees(subject: Subject, finding: Finding) -> bool | None:

@@ -96,7 +96,7 @@ def _run_forked(subject: Subject, plan: Plan, due: list[Block], send: Send) -> N
 
 def _run_blocks(subject: Subject, plan: Plan, due: list[Block], send: Send) -> None:
     for block in due:
-        send(run_block(subject, block, plan.seed, plan.clauses, send))
+        send(run_block(subject, block, plan.seed, plan.clauses, plan.ending, send))
 
 
 def _run_afresh(recipe: Recipe, plan: Plan, due: list[Block], send: Send) -> None:

@@ -27,7 +27,7 @@ class Workers:
         """The results in the order of the blocks."""
         context = multiprocessing.get_context("spawn")  # a fork would share the locks of the framework's thread pools
         with ProcessPoolExecutor(self.count, context, _load, (self.target, self.arguments, self.request)) as pool:
-            jobs = [pool.submit(_run, block, plan.seed, plan.clauses) for block in blocks]
+            jobs = [pool.submit(_run, block, plan) for block in blocks]
             try:
                 for job in jobs:
                     yield job.result()
@@ -44,5 +44,5 @@ def _load(target: str, arguments: dict[str, Any], request: Request) -> None:
     _subjects.append(Recipe(target, arguments, request).make())
 
 
-def _run(block: Block, seed: int, clauses: frozenset[str]) -> BlockResult:
-    return run_block(_subjects[0], block, seed, clauses)
+def _run(block: Block, plan: Plan) -> BlockResult:
+    return run_block(_subjects[0], block, plan.seed, plan.clauses, plan.ending)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from bnspec.certificate.merge import Rule
 from bnspec.engine.blocks import Block
 from bnspec.engine.judging import blocks_in_haste, experiments
 from bnspec.engine.profiles import PROFILES, Profile
@@ -47,7 +48,7 @@ class Request:
 class Plan:
     """The cells to judge and the clauses to judge them by; `absent` devices were promised and are not there.
 
-    `hasty` where the first failure ends the run.
+    A failure of one of the clauses `ending` ends the run.
     """
 
     profile: Profile
@@ -56,7 +57,7 @@ class Plan:
     devices: tuple[str, ...]
     absent: tuple[str, ...]
     clauses: frozenset[str]
-    hasty: bool = False
+    ending: frozenset[str] = frozenset()
 
     def dtypes_of(self, clause: str) -> tuple[str, ...]:
         """The dtypes of the plan in which the clause is judged."""
@@ -76,10 +77,10 @@ class Plan:
     def blocks(self) -> list[Block]:
         """All blocks, those of one index together, so that what stops early has seen a bit of everything.
 
-        In haste those of an index come first that refuse most wrong layers a second.
+        Where a failure ends the run, those of an index come first that refuse most wrong layers a second.
         """
         blocks = self._list_blocks()
-        if not self.hasty:
+        if not self.ending:
             return blocks
         turns = {pair: turn for turn, pair in enumerate(blocks_in_haste())}
         return sorted(blocks, key=lambda b: (b.index, turns.get((b.experiment, b.dtype), len(turns))))
@@ -171,7 +172,9 @@ def make_plan(subject: Subject, request: Request) -> Plan:
         lacks = "another dtype" if is_reached(first.id, profile) else "a longer profile"
         missing = ", ".join(a for a in first.needs if not subject.offers(a)) or lacks
         raise UsageError(f"the target has not what clause {first.id} needs: {missing}")
-    return Plan(profile, request.seed, dtypes, devices, absent, clauses, request.fail_fast)
+    rule = Rule(request.strict, request.spec)
+    ending = frozenset(c for c in clauses if rule.decides(c)) if request.fail_fast else frozenset()
+    return Plan(profile, request.seed, dtypes, devices, absent, clauses, ending)
 
 
 def _is_fed(subject: Subject, clause: str) -> bool:

@@ -51,7 +51,7 @@ verdict are: a missed SHOULD keeps its first case, except where `strict` makes i
 def run_here(subject: Subject, plan: Plan, blocks: list[Block]) -> Iterator[BlockResult]:
     """Run blocks one after the other, in this process."""
     for block in blocks:
-        yield run_block(subject, block, plan.seed, plan.clauses)
+        yield run_block(subject, block, plan.seed, plan.clauses, plan.ending)
 
 
 def list_due(subject: Subject, plan: Plan) -> list[Block]:
@@ -80,7 +80,7 @@ def certify_subject(
             results.append(result)
             if watch is not None:
                 watch(due, len(results))
-            if request.fail_fast and _has_failed([result], request):
+            if _has_ended([result], plan):
                 break
     except KeyboardInterrupt:
         if watch is None or not results:
@@ -97,7 +97,7 @@ def assemble(
 ) -> TargetReport:  # fmt: skip
     """The report on the results of all blocks of a plan, or of some where it was interrupted; none is shrunk then."""
     rule = Rule(request.strict, request.spec)
-    stopped = interrupted or (request.fail_fast and _has_failed(results, request))
+    stopped = interrupted or _has_ended(results, plan)
     findings = first_findings(results)
     found = {} if interrupted else {clause: finding for clause, (_, finding) in findings.items()}
     explanation = guard(lambda: explain(subject, found), Explanation())
@@ -126,10 +126,9 @@ def assemble(
     )  # fmt: skip
 
 
-def _has_failed(results: list[BlockResult], request: Request) -> bool:
-    """Whether a clause that decides the verdict has a finding."""
-    rule = Rule(request.strict, request.spec)
-    return any(rule.decides(clause) for clause in first_findings(results))
+def _has_ended(results: list[BlockResult], plan: Plan) -> bool:
+    """Whether a clause has a finding that ends the run."""
+    return not plan.ending.isdisjoint(first_findings(results))
 
 
 def _shrink_findings(

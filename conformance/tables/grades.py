@@ -46,7 +46,7 @@ GRADES = (
         first=1,
         longest=260,
         literal=tuple(Case("headroom", "float32", shape, 1e-5, 0.3, "offset") for shape in ILL_CONDITIONED),
-        low_cases=1,
+        low_cases=2,
         low_literal=tuple(Case("headroom", "float32", shape, 0.1, 0.3, "offset") for shape in ILL_CONDITIONED[::2]),
     ),
     Experiment(

@@ -95,7 +95,7 @@ INPUTS = (
         "surroundings",
         act_surroundings,
         {"S7": surroundings.judge_s7},
-        cases=1,
+        cases=2,
         longest=70,
         literal=small("surroundings")[::2],
         alike=True,
