@@ -85,25 +85,33 @@ def compare(
     claimed = np.isfinite(bound)
     if not claimed.any():
         return VACUOUS
+    everywhere = bool(claimed.all())
     with np.errstate(all="ignore"):
         error = arithmetic.float64(abs(arithmetic.array(observed) - exact))
         ratios = error / bound
-    undefined = np.isnan(ratios)
-    if undefined.any():
-        ratios = np.where(undefined, np.where(error == 0, 0.0, np.inf), ratios)
-    if not claimed.all():
+    if not everywhere:
         ratios = np.where(claimed, ratios, -1.0)
-    worst = np.unravel_index(int(np.argmax(ratios)), shape)
-    ratio = float(ratios[worst])
-    tells = np.asarray(informative)
-    useful = bool((claimed.reshape(len(claimed), -1).any(axis=1) & tells).any() if tells.ndim else tells)
+    highest = int(ratios.argmax())  # NaN counts as highest
+    if np.isnan(ratios.flat[highest]):
+        ratios = np.where(np.isnan(ratios), np.where(error == 0, 0.0, np.inf), ratios)
+        highest = int(ratios.argmax())
+    ratio = float(ratios.flat[highest])
     if ratio <= 1.0:
-        return Judgement(ratio, useful, quantity)
+        return Judgement(ratio, _tells(informative, None if everywhere else claimed), quantity)
+    worst = np.unravel_index(highest, shape)
     place = ", ".join(f"{axis} {int(i)}" for axis, i in zip(axes, worst, strict=False))
     got, wanted = (float(arithmetic.float64(arithmetic.array(each))[worst]) for each in (observed, exact))
     allowed, index = float(bound[worst]), tuple(int(i) for i in worst)
     evidence = Evidence(observed, index, wanted, allowed) if isinstance(observed, np.ndarray) else None
     return Judgement(ratio, True, quantity, repr(got), f"{wanted!r} within {allowed:.3g}", place, evidence=evidence)
+
+
+def _tells(informative: Any, claimed: NDArray[np.bool_] | None) -> bool:
+    """Would a wrong layer show in one of the channels of which something is claimed? None claims all."""
+    tells = np.asarray(informative)
+    if claimed is not None and tells.ndim:
+        tells = tells & claimed.reshape(len(claimed), -1).any(axis=1)
+    return bool(tells.any())
 
 
 def compare_bits(quantity: str, observed: Array | None, wanted: Array | None) -> Judgement:

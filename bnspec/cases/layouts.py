@@ -108,10 +108,10 @@ def lay_out(a: Array, layout: str) -> Array:
 
 def channel_major(a: Array) -> Array:
     """(N, C, D1, ...) -> (C, m)."""
-    return np.ascontiguousarray(np.moveaxis(a, 1, 0)).reshape(a.shape[1], -1)
+    return np.ascontiguousarray(a.swapaxes(0, 1)).reshape(a.shape[1], -1)
 
 
 def from_channel_major(a: Array, shape: tuple[int, ...]) -> Array:
     """(C, m) -> (N, C, D1, ...), contiguous."""
     moved = a.reshape((shape[1], shape[0], *shape[2:]))
-    return np.ascontiguousarray(np.moveaxis(moved, 0, 1))
+    return np.ascontiguousarray(moved.swapaxes(0, 1))

@@ -25,10 +25,9 @@ def to_tensor(values: Array, device: str = "cpu") -> Tensor:
 
 def to_array(tensor: Tensor) -> Array:
     """A row-major copy of a tensor's values. bfloat16, which NumPy lacks, is ml_dtypes' own."""
-    values = tensor.detach()
-    if values.dtype is torch.bfloat16:
-        return np.array(values.view(torch.int16).cpu().numpy(), order="C").view(as_dtype("bfloat16"))
-    return np.array(values.cpu().numpy(), order="C")
+    if tensor.dtype is torch.bfloat16:
+        return np.array(tensor.detach().view(torch.int16).numpy(force=True), order="C").view(as_dtype("bfloat16"))
+    return np.array(tensor.numpy(force=True), order="C")
 
 
 def describe_tensor(tensor: Tensor) -> Description:
