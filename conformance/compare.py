@@ -19,13 +19,22 @@ Floats = NDArray[np.float64]
 class Evidence:
     """One number of an array as it came from the subject, or was formed of what did: what it is to be, and how nearly.
 
-    `allowed` None asks for the same bits.
+    `allowed` None asks for the same bits. Where `finite` is given, any number will do that is finite, or is not.
     """
 
     observed: Array
     index: tuple[int, ...]
     wanted: float
     allowed: float | None
+    finite: bool | None = None
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A plain value, a shape say, and what it is to be."""
+
+    got: object
+    wanted: object
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,7 @@ class Judgement:
     that a wrong layer could hide. The texts say what was compared, got and wanted, and where. `crashed` where the
     subject raised or handed back no array, or ended its process; `timed_out` where it did not return; `refused` where
     it raised in the place of each answer and was allowed to; `waived` where it failed, and that is waived. `measures`
-    is what a GRADE clause measured. `evidence` is the number that a failure was told by.
+    is what a GRADE clause measured. `evidence` is the number, or the fact, that a failure was told by.
     """
 
     ratio: float | None
@@ -51,7 +60,7 @@ class Judgement:
     refused: bool = False
     waived: bool = False
     measures: Measures = field(default_factory=dict)
-    evidence: Evidence | None = None
+    evidence: Evidence | Fact | None = None
 
     @property
     def failed(self) -> bool:
@@ -117,11 +126,11 @@ def _tells(informative: Any, claimed: NDArray[np.bool_] | None) -> bool:
 def compare_bits(quantity: str, observed: Array | None, wanted: Array | None) -> Judgement:
     """Judge that two arrays hold the same bits (two NaN of any payload are the same)."""
     if observed is None or wanted is None:
-        same = observed is wanted
-        return Judgement(0.0 if same else np.inf, True, quantity, _presence(observed), _presence(wanted))
-    if observed.shape != wanted.shape or observed.dtype != wanted.dtype:
-        got, want = (f"shape {a.shape} of {a.dtype}" for a in (observed, wanted))
-        return Judgement(np.inf, True, quantity, got, want)
+        return differs(quantity, *("nothing" if each is None else "an array" for each in (observed, wanted)))
+    if observed.shape != wanted.shape:
+        return differs(f"shape of {quantity}", observed.shape, wanted.shape)
+    if observed.dtype != wanted.dtype:
+        return differs(f"dtype of {quantity}", observed.dtype.name, wanted.dtype.name)
     if observed.tobytes() == wanted.tobytes():
         return Judgement(0.0, True, quantity)
     different = (observed != wanted) & ~((observed != observed) & (wanted != wanted))
@@ -132,10 +141,6 @@ def compare_bits(quantity: str, observed: Array | None, wanted: Array | None) ->
     seen, right = float(observed[place]), float(wanted[place])
     words, evidence = f"{right!r}, bit for bit", Evidence(observed, place, right, None)
     return Judgement(np.inf, True, quantity, repr(seen), words, f"index {place}", evidence=evidence)
-
-
-def _presence(a: Array | None) -> str:
-    return "nothing" if a is None else f"an array of shape {a.shape}"
 
 
 def worst_of(*judgements: Judgement) -> Judgement:
@@ -151,4 +156,26 @@ def worst_of(*judgements: Judgement) -> Judgement:
 
 def differs(quantity: str, got: object, wanted: object) -> Judgement:
     """Judge that two plain values (a dtype, a shape, a device) are equal."""
-    return Judgement(0.0 if got == wanted else np.inf, True, quantity, str(got), str(wanted))
+    ratio = 0.0 if got == wanted else np.inf
+    return Judgement(ratio, True, quantity, str(got), str(wanted), evidence=Fact(got, wanted))
+
+
+def want_finite(quantity: str, observed: Array, asked: NDArray[np.bool_], *, finite: bool = True) -> Judgement:
+    """Judge that the values that are asked about are finite, or that none of them is."""
+    off = asked & (np.isfinite(observed) != finite)
+    if not off.any():
+        return Judgement(0.0, True, quantity)
+    place = tuple(int(i) for i in np.argwhere(off)[0])
+    wanted = "a finite number" if finite else "none that is finite"
+    evidence = Evidence(observed, place, 0.0, None, finite)
+    return Judgement(np.inf, True, quantity, repr(float(observed[place])), wanted, f"index {place}", evidence=evidence)
+
+
+def want_nan(quantity: str, observed: Array, asked: NDArray[np.bool_]) -> Judgement:
+    """Judge that the values that are asked about are NaN."""
+    off = asked & ~np.isnan(observed)
+    if not off.any():
+        return Judgement(0.0, True, quantity)
+    place = tuple(int(i) for i in np.argwhere(off)[0])
+    evidence = Evidence(observed, place, np.nan, None)
+    return Judgement(np.inf, True, quantity, repr(float(observed[place])), "nan", f"index {place}", evidence=evidence)

@@ -252,6 +252,13 @@ class Resets(Protocol):
     def reset(self) -> None: ...
 
 
+def name_kind(dtype: np.dtype[Any]) -> str:
+    """What kind of numbers it holds, in words."""
+    return {"b": "booleans", "i": "whole numbers", "u": "whole numbers", "c": "complex numbers"}.get(
+        dtype.kind, "floating-point numbers"
+    )
+
+
 @cache
 def as_dtype(name: str) -> np.dtype[Any]:
     """The NumPy dtype of a format's name; bfloat16 comes from ml_dtypes."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from bnspec.cases.layouts import channel_major
-from bnspec.layers.protocol import Array, State, as_dtype
+from bnspec.layers.protocol import Array, State, as_dtype, name_kind
 from bnspec.spec.dialects import is_frozen
 
 from ..acting import Played, Stage
-from ..compare import VACUOUS, Judgement, compare, compare_bits, differs, worst_of
+from ..compare import VACUOUS, Fact, Judgement, compare, compare_bits, differs, want_finite, worst_of
 from ..expected import Terms, expect_evaluation, expect_training
 from ..experiments.bad_input import Answer, BadCall, BadInputRecord, read_error
 from ..experiments.training import TrainingRecord
@@ -17,6 +17,7 @@ from ..experiments.untracked import UntrackedRecord
 from .forward import judge_output
 from .gradients import judge_gradients
 
+EXCEPTION = "an exception"
 PARAMETERS = ("running_mean", "running_var", "gamma", "beta")
 
 
@@ -68,7 +69,7 @@ def judge_e5(record: UntrackedRecord) -> Judgement:
     stage, x = record.stage, record.batch.x
     if stage.subject.dialect.eval_without_statistics == "refuse":
         answer = _read(record.whole)
-        return _agree("evaluation") if answer.refused else _unanswered("evaluation", answer, "an exception")
+        return _agree("evaluation") if answer.refused else _unanswered("evaluation", answer, EXCEPTION)
     says = "one value per channel in evaluation without running statistics"
     checks = [judge_output(record.whole, record.expected, x.shape, f"y{UNTRACKED}")]
     if stage.subject.offers("gradients"):
@@ -94,7 +95,7 @@ def judge_one_value(stage: Stage, x: Array, start: State, answer: Answer, says: 
     if answer.refused:
         return _agree(says)
     if rule == "refuse":
-        return _unanswered(says, answer, "an exception")
+        return _unanswered(says, answer, EXCEPTION)
     if answer.y is None:
         return _unanswered(says, answer, f"an output of shape {x.shape}")
     if answer.y.shape != x.shape or rule in ("as is", "untried"):
@@ -132,9 +133,7 @@ def judge_b6(record: TrainingRecord) -> Judgement:
     for name, bound in (("running_mean", expected.e_mean), ("running_var", expected.e_var)):
         observed = getattr(state, name)
         if observed is not None and observed.size == len(bound):
-            lost = np.isfinite(bound) & ~np.isfinite(observed.reshape(-1))
-            words = repr(float(observed.reshape(-1)[lost][0])) if lost.any() else "finite"
-            checks.append(differs(f"{name} after one batch", words, "finite"))
+            checks.append(want_finite(f"{name} after one batch", observed.reshape(-1), np.isfinite(bound)))
     return worst_of(*checks)
 
 
@@ -171,13 +170,15 @@ def judge_b10(record: BadInputRecord) -> Judgement:
     for call, answer in record.of("B5"):
         for name in PARAMETERS[:2]:
             buffer = None if answer.after is None else getattr(answer.after, name)
-            word = "not finite" if buffer is None or not np.isfinite(buffer).all() else "finite"
-            checks.append(differs(f"{name} after {call}", word, "finite"))
+            if buffer is None:
+                checks.append(differs(f"{name} after {call}", "nothing", "an array"))
+            else:
+                checks.append(want_finite(f"{name} after {call}", buffer, np.ones(buffer.shape, bool)))
     return worst_of(*checks)
 
 
 def _refuses(call: BadCall, answer: Answer) -> Judgement:
-    return _agree(str(call)) if answer.refused else _unanswered(str(call), answer, "an exception")
+    return _agree(str(call)) if answer.refused else _unanswered(str(call), answer, EXCEPTION)
 
 
 def _agree(says: str) -> Judgement:
@@ -188,7 +189,10 @@ def _unanswered(says: str, answer: Answer, wanted: str) -> Judgement:
     """What was wanted did not come."""
     ending = answer.ending
     timed_out = ending is not None and ending.timed_out
-    return Judgement(np.inf, True, says, _tell(answer), wanted, crashed=ending is not None, timed_out=timed_out)
+    got = _tell(answer)
+    return Judgement(
+        np.inf, True, says, got, wanted, crashed=ending is not None, timed_out=timed_out, evidence=Fact(got, wanted)
+    )
 
 
 def _tell(answer: Answer) -> str:
@@ -203,9 +207,10 @@ def _is_right(record: BadInputRecord, call: BadCall, answer: Answer) -> Judgemen
     """y is the exact answer to the values of x, in the narrower of both formats."""
     if answer.y is None:
         return _unanswered(str(call), answer, f"an output of shape {call.x.shape}")
-    if answer.y.shape != call.x.shape or answer.y.dtype.kind in "biuc":
-        got = f"shape {answer.y.shape} of {answer.y.dtype}"
-        return differs(f"y of {call}", got, f"shape {call.x.shape} of a floating-point dtype")
+    if answer.y.shape != call.x.shape:
+        return differs(f"shape of y of {call}", answer.y.shape, call.x.shape)
+    if answer.y.dtype.kind in "biuc":
+        return differs(f"kind of numbers in y of {call}", name_kind(answer.y.dtype), name_kind(np.dtype(np.float64)))
     stage, x = record.stage, call.x
     dtype = stage.case.dtype if x.dtype == as_dtype(stage.case.dtype) else "float32"
     subject = stage.subject

@@ -11,7 +11,7 @@ import numpy as np
 
 from bnspec.cases.case import Case
 
-from ..compare import VACUOUS, Array, Judgement, compare, differs, worst_of
+from ..compare import VACUOUS, Array, Judgement, compare, want_finite, worst_of
 from ..experiments.training import TrainingRecord
 from .forward import judge_f1
 from .gradients import judge_g1
@@ -85,8 +85,8 @@ def judge_n2(record: TrainingRecord) -> Judgement:
             )
         ]  # fmt: skip
     claimed = [(name, array) for name, array, claim in seen if claim and array is not None]
-    return worst_of(*(differs(f"values of {name} that are not finite", int((~np.isfinite(array)).sum()), 0)
-                      for name, array in claimed)) if claimed else VACUOUS  # fmt: skip
+    return worst_of(*(want_finite(f"values of {name} that are not finite", array, np.ones(array.shape, bool))
+                      for name, array in claimed))  # fmt: skip
 
 
 def judge_r10(record: TrainingRecord) -> Judgement:

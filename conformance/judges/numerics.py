@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from bnspec.cases.layouts import channel_major
 from bnspec.layers.protocol import Array
@@ -10,7 +14,7 @@ from bnspec.spec.dialects import is_frozen
 from bnspec.spec.equations import weight_of_new_batch
 
 from ..acting import Played
-from ..compare import VACUOUS, Judgement, compare, differs, worst_of
+from ..compare import VACUOUS, Evidence, Judgement, compare, compare_bits, differs, want_finite, want_nan, worst_of
 from ..experiments.nonfinite import NonfiniteRecord
 
 
@@ -32,11 +36,12 @@ def _judge_pass(record: NonfiniteRecord, training: bool, value: float, played: P
         return differs(f"shape of y{when}", y.shape, record.batch.x.shape)
     coupled = training and not is_frozen(record.stage.subject.dialect)
     if coupled:
-        lost = _all_nan if np.isnan(value) else _none_finite  # NaN, unless NaN is clamped to 0 in the variance
-        checks = [lost(f"y of that channel{when}", y[:, j])]
+        # NaN is, unless it is clamped to 0 in the variance.
+        checks = [_want_lost(value, f"y of that channel{when}", y, _mark(y, (slice(None), j)))]
     else:
-        sign = np.sign(float(expected.magnitudes.gamma[j]))
-        checks = [differs(f"y of that place{when}", _word(float(y[record.place])), _word(sign * value))]
+        wanted = float(np.sign(expected.magnitudes.gamma[j]) * value)
+        kept = compare_bits(f"y of that place{when}", np.asarray(float(y[record.place])), np.asarray(wanted))
+        checks = [replace(kept, evidence=Evidence(y, record.place, wanted, None))]
     bound = _leave_out(record, expected.e_y, whole_channel=coupled)
     checks.append(compare(f"y{when}", channel_major(y), expected.forward.y, bound, a))
     if training and record.start.running_mean is not None:
@@ -55,7 +60,7 @@ def _judge_buffers(record: NonfiniteRecord, played: Played, when: str) -> Judgem
     exact = record.expected_buffers
     weight = weight_of_new_batch(terms.dialect, record.stage.case.momentum, record.start.batches or 0, terms.arithmetic)
     learns = float(terms.arithmetic.float64(weight)) > 0 and not is_frozen(terms.dialect)
-    checks, spoilt = [], list[bool]()
+    checks, spoilt = [], list[Evidence]()
     for name, observed, wanted, bound in (
         ("running_mean", state.running_mean, exact.mean, exact.e_mean),
         ("running_var", state.running_var, exact.var, exact.e_var),
@@ -63,14 +68,15 @@ def _judge_buffers(record: NonfiniteRecord, played: Played, when: str) -> Judgem
         if observed is None or observed.size != len(bound):
             return VACUOUS  # R1's matter
         flat = observed.reshape(-1)
-        spoilt.append(not np.isfinite(flat[j]))
+        spoilt.append(Evidence(flat, (j,), np.nan, None, finite=False))
         others = np.where(np.arange(len(bound)) == j, np.inf, bound)
         checks.append(
             compare(f"{name} after one step{when}", flat, wanted, others, terms.arithmetic, axes=("channel",))
         )
     if learns:
-        word = "not finite" if any(spoilt) else "finite"
-        checks.append(differs(f"running statistics of that channel after one step{when}", word, "not finite"))
+        word = "not finite" if any(not np.isfinite(each.observed[j]) for each in spoilt) else "finite"
+        learnt = differs(f"running statistics of that channel after one step{when}", word, "not finite")
+        checks.append(replace(learnt, evidence=spoilt[0]))
     return worst_of(*checks)
 
 
@@ -78,16 +84,17 @@ def _judge_upstream(record: NonfiniteRecord, training: bool, value: float, playe
     """NaN or infinity in g: in all of dx of its channel in training, in its place in evaluation, in d_gamma, d_beta."""
     j = record.channel
     when = f" for one {value} in g in channel {j}, in {'training' if training else 'evaluation'}"
-    lost = _all_nan if np.isnan(value) else _none_finite
     gradients = played.gradients.get()
     checks = []
     if gradients.x is not None and gradients.x.shape == record.batch.x.shape:
         coupled = training and not is_frozen(record.stage.subject.dialect)
-        reached = gradients.x[:, j] if coupled else gradients.x[record.place]
-        checks.append(lost(f"dx of that {'channel' if coupled else 'place'}{when}", np.asarray(reached)))
+        reached = _mark(gradients.x, (slice(None), j) if coupled else record.place)
+        words = f"dx of that {'channel' if coupled else 'place'}{when}"
+        checks.append(_want_lost(value, words, gradients.x, reached))
     for name, found in (("dgamma", gradients.gamma), ("dbeta", gradients.beta)):
         if found is not None and record.stage.subject.offers("affine"):
-            checks.append(lost(f"{name} of that channel{when}", found.reshape(-1)[j : j + 1]))
+            flat = found.reshape(-1)
+            checks.append(_want_lost(value, f"{name} of that channel{when}", flat, _mark(flat, (j,))))
     return worst_of(*checks, _judge_gradients(record, training, played, when))
 
 
@@ -99,14 +106,15 @@ def _judge_spoilt(record: NonfiniteRecord, training: bool, played: Played) -> Ju
     if y.shape != record.batch.x.shape:
         return differs(f"shape of y{when}", y.shape, record.batch.x.shape)
     reached = not training or is_frozen(terms.dialect)
-    checks = [_all_nan(f"y of that channel{when}", y[:, j])] if reached else []
+    checks = [want_nan(f"y of that channel{when}", y, _mark(y, (slice(None), j)))] if reached else []
     bound = np.where((np.arange(y.shape[1]) == j)[:, None] & reached, np.inf, expected.e_y)
     checks.append(compare(f"y{when}", channel_major(y), expected.forward.y, bound, terms.arithmetic))
     weight = weight_of_new_batch(terms.dialect, record.stage.case.momentum, record.start.batches or 0, terms.arithmetic)
     var = played.after_forward.get().running_var
     keeps = not training or is_frozen(terms.dialect) or float(terms.arithmetic.float64(weight)) < 1
     if var is not None and var.size == y.shape[1] and keeps:
-        checks.append(_all_nan(f"running_var of that channel{when}", var.reshape(-1)[j : j + 1]))
+        flat = var.reshape(-1)
+        checks.append(want_nan(f"running_var of that channel{when}", flat, _mark(flat, (j,))))
     return worst_of(*checks)
 
 
@@ -138,18 +146,15 @@ def _leave_out(record: NonfiniteRecord, bound: Array, *, whole_channel: bool) ->
     return np.where(channel_major(spoilt), np.inf, bound)
 
 
-def _all_nan(quantity: str, values: Array) -> Judgement:
-    """Judge that every value is NaN."""
-    held = values[~np.isnan(values)].reshape(-1)
-    return differs(quantity, _word(held[0]) if held.size else "nan", "nan")
+def _mark(a: Array, place: tuple[Any, ...]) -> NDArray[np.bool_]:
+    """True at a place of the array, or at several."""
+    marked = np.zeros(a.shape, bool)
+    marked[place] = True
+    return marked
 
 
-def _none_finite(quantity: str, values: Array) -> Judgement:
-    """Judge that no value is finite."""
-    held = values[np.isfinite(values)].reshape(-1)
-    return differs(quantity, _word(held[0]) if held.size else "not finite", "not finite")
-
-
-def _word(value: float) -> str:
-    """NaN, an infinity, or the number."""
-    return repr(float(value))
+def _want_lost(value: float, quantity: str, observed: Array, asked: NDArray[np.bool_]) -> Judgement:
+    """Judge that NaN, or an infinity, came to all values that are asked about."""
+    if np.isnan(value):
+        return want_nan(quantity, observed, asked)
+    return want_finite(quantity, observed, asked, finite=False)
