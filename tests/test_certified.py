@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,15 @@ import pytest
 import torch
 
 import bnspec
+from bnspec.api import make_subject
+from bnspec.certificate.model import FAILED, ClauseReport
+from bnspec.engine.plan import Request
 from bnspec.layers.target import TargetError, load_target
 from bnspec.mutants.record import Mutant, RightLayer
 from bnspec.mutants.table import MUTANTS, RIGHT_LAYERS
 from bnspec.mutants.torch_base import BatchNorm as TorchBatchNorm
+from bnspec.reproduce.script import write_script
+from bnspec.reproduce.trying import run_script
 from bnspec.spec.clauses import CLAUSES
 
 RIGHT: dict[str, tuple[str, str | None, dict[str, Any]]] = {
@@ -31,6 +37,8 @@ RIGHT: dict[str, tuple[str, str | None, dict[str, Any]]] = {
 def _one_thread() -> Any:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    x = torch.ones(1, requires_grad=True)
+    torch.autograd.grad(x * 1, x, torch.ones(1))  # loads what each fork that runs a script would load again
     yield
     torch.set_num_threads(threads)
 
@@ -124,9 +132,29 @@ def test_torch_under_another_dialect_is_told_which_it_follows() -> None:
     assert "--dialect torch" in report.notes[0]
 
 
+WITHOUT_SCRIPT = {"welford-declared-two-pass": "N1 grades a sweep, and no number of one pass"}
+"""Layers of which no script can be written, and why."""
+
+
+def show_without_the_suite(mutant: Mutant, failed: ClauseReport) -> None:
+    request = Request(dialect=mutant.dialect, profile=mutant.profile)
+    subject, _ = make_subject(load_target(mutant.target).obj, request, {}, mutant.target)
+    script = write_script(subject, mutant.target, failed.id, str(failed.case), "again")
+    assert script is not None, f"no script for {failed.id}: {failed.why}"
+
+    _, said = run_script(script)
+    told = re.search(r"got \S+, wanted \S+ within \S+", failed.why or "")
+    if told is not None and "this comes of it" not in script:
+        assert told[0] in said, script
+    assert "wanted" in said
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.id)
 def test_wrong_ones_are_refused_at_their_profile(mutant: Mutant) -> None:
-    """By the clauses that it names, in one dtype; where these are not reached so soon, by whichever of all."""
+    """By the clauses that it names, in one dtype; where these are not reached so soon, by whichever of all.
+
+    A script shows each failure without the suite, by the numbers of the certificate.
+    """
     target = load_target(mutant.target).obj
     strict = all(CLAUSES[clause].level == "SHOULD" for clause in mutant.clauses)
     certificate = None
@@ -141,6 +169,9 @@ def test_wrong_ones_are_refused_at_their_profile(mutant: Mutant) -> None:
             dtypes=dtypes,
         )
         if certificate.verdict == "does not conform":
+            for clause in certificate.targets[0].clauses:
+                if clause.outcome in FAILED and mutant.id not in WITHOUT_SCRIPT:
+                    show_without_the_suite(mutant, clause)
             return
     pytest.fail(f"{mutant.what_is_wrong}\n{certificate}")
 

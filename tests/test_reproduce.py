@@ -16,7 +16,7 @@ import pytest
 
 from bnspec.cli import main
 from bnspec.reproduce.literals import READ_PACKED, write_array, write_number
-from bnspec.reproduce.trying import shows
+from bnspec.reproduce.trying import run_script, shows
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "tests/targets/script_layers.py"
@@ -35,7 +35,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def write(project: Path, target: str, *options: str) -> list[Path]:
     """The scripts that the command writes for a layer of the project."""
     folder = project / "scripts"
-    folder.mkdir()
     assert main(["certify", target, "--profile", "smoke", "--scripts", str(folder), *options]) == 1
     return sorted(folder.iterdir())
 
@@ -57,6 +56,11 @@ CASES = {
     "NumPy": ("layers.py:Teaching", ("R2",), "self.running_var + momentum * var"),
     "what raises": ("layers.py:Raises", ("F1",), "raise RuntimeError"),
     "bit for bit": ("layers.py:Writes", ("F7",), "input.zero_()"),
+    "numbers formed of many": ("layers.py:function", ("F2", "G3", "G9"), "1.01 *"),
+    "a count": ("layers.py:Forgets", ("R11",), "+= 0"),
+    "a dtype": ("layers.py:Doubles", ("F7", "E1"), "y.double()"),
+    "what is not finite": ("layers.py:Cleans", ("N6",), "torch.nan_to_num(y)"),
+    "an answer for a refusal": ("layers.py:Broadcasts", ("B1", "B8"), "assert input.ndim > 1"),
 }
 
 
@@ -69,20 +73,29 @@ def test_each_failure_has_a_script_that_is_red_until_the_fault_is_mended(
     failed = re.findall(r"again: bnspec certify \S+ .*--clause (\w+) ", capsys.readouterr().out)
     assert failed
     assert [script.stem.rpartition("-")[2] for script in scripts] == sorted(failed)
+    done = run(scripts[0])
+    assert (done.returncode, done.stderr) == (1, "")
     for script in scripts:
         text = script.read_text(encoding="utf-8")
         assert f"bnspec certify {target}" in text
         assert not re.search(r"^\s*(import|from) bnspec", text, re.MULTILINE)
-        done = run(script)
-        assert (done.returncode, done.stderr) == (1, ""), text
-        assert re.search(r"got .*, wanted ", done.stdout)
+        code, said = run_script(text)
+        assert code == 1, text
+        assert re.search(r"got .*, wanted ", said, re.DOTALL)
     layers = project / "layers.py"
     whole = layers.read_text(encoding="utf-8")
     (mended,) = re.findall(rf"^# {re.escape(fault)} -> (.*)$", whole, re.MULTILINE)
     layers.write_text(whole.replace(fault, mended), encoding="utf-8")
     for script in scripts:
-        done = run(script)
-        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+        code, said = run_script(script.read_text(encoding="utf-8"))
+        assert code == 0, said
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_runs(project: Path, capsys: Output) -> None:
+    assert main(["certify", "layers.py:Biased", "--scripts", str(project / "layers.py")]) == 2
+    captured = capsys.readouterr()
+    assert "cannot be made (File exists); name a folder that can" in captured.err
+    assert not captured.out
 
 
 def test_a_script_says_the_numbers_of_the_certificate(project: Path, capsys: Output) -> None:
@@ -92,14 +105,13 @@ def test_a_script_says_the_numbers_of_the_certificate(project: Path, capsys: Out
     assert f"got {told[1]}, wanted {told[2]} within" in run(script).stdout
 
 
-def test_what_has_no_script_is_said(project: Path, capsys: Output) -> None:
-    """The width of the output is formed of many of its values."""
-    shutil.copy(ROOT / "tests/targets/cli_layers.py", project / "scaled.py")
-    (script,) = write(project, "scaled.py:Wrong", "--clause", "F1", "F2")
+def test_what_has_no_script_is_said(project: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bnspec.reproduce.script.shows", lambda script, *_, **__: "output" in script.partition("\n")[0])
+    (script,) = write(project, "layers.py:function", "--clause", "F1", "G1")
     assert script.stem.endswith("-F1")
     out = capsys.readouterr().out
     assert "1 scripts written to" in out
-    assert "none for F2, which `bnspec replay` shows" in out
+    assert "none for G1, which `bnspec replay` shows" in out
 
 
 def test_scripts_of_a_layer_that_dies_are_written_in_a_child(project: Path, capsys: Output) -> None:
@@ -140,9 +152,9 @@ def test_arrays_come_back_as_they_lay(
     import torch
 
     from bnspec.layers.torch_tensors import to_array
-    from bnspec.reproduce import numpy_text, torch_text
+    from bnspec.reproduce import numpy_text, torch_helpers
 
-    helpers = {"torch": torch_text.HELPERS, "numpy": numpy_text.HELPERS}[framework]
+    helpers = {"torch": torch_helpers.HELPERS, "numpy": numpy_text.HELPERS}[framework]
     if framework == "numpy" and values.dtype == ml_dtypes.bfloat16:
         pytest.skip("NumPy has no bfloat16 of its own, and no shape of a NumPy layer promises it")
     known: dict[str, object] = {"np": np, "torch": torch, "zlib": zlib, "base64": base64}

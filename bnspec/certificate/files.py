@@ -17,6 +17,17 @@ def check_writable(option: str, file: str | None) -> None:
         half.unlink()
 
 
+def check_folder(option: str, folder: str | None) -> None:
+    """Make the folder where there is none, and refuse one that cannot be written to. Raises UsageError."""
+    if folder is None:
+        return
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{option} {folder}: cannot be made ({error.strerror}); name a folder that can") from None
+    check_writable(option, str(Path(folder) / "script.py"))
+
+
 def write_whole(option: str, file: str, text: str) -> None:
     """Write beside the file, then put it in its place: who reads it finds a whole one, the old or the new.
 

@@ -31,7 +31,7 @@ def add_command(commands: Any) -> None:
     for name, words in FILES.items():
         certify.add_argument(f"--{name}", metavar="FILE", help=words)
     certify.add_argument(
-        "--scripts", metavar="FOLDER", help="write a script for each failure that shows it without bnspec"
+        "--scripts", metavar="FOLDER", help="write a script for each failure, that shows it without bnspec"
     )
     certify.add_argument("-n", type=int, default=1, metavar="WORKERS", help="run in so many processes (default 1)")
     certify.add_argument("-q", "--quiet", action="store_true", help="print the verdict alone")
@@ -43,7 +43,7 @@ def add_command(commands: Any) -> None:
 def certify_targets(options: argparse.Namespace) -> int:
     """Certify each target, print the certificates, and write what was asked for."""
     from bnspec.certificate.badge import check_badge
-    from bnspec.certificate.files import check_writable
+    from bnspec.certificate.files import check_folder, check_writable
     from bnspec.certificate.model import Certificate
     from bnspec.certificate.terminal import render_table
     from bnspec.commands.show import Show
@@ -58,6 +58,7 @@ def certify_targets(options: argparse.Namespace) -> int:
     check_badge(options.badge)
     for name in FILES:
         check_writable(f"--{name}", getattr(options, name))
+    check_folder("--scripts", options.scripts)
     prefer_one_thread()
     if options.case:
         return _rerun(orders, options.case)

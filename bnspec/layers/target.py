@@ -47,7 +47,7 @@ def load_target(text: str) -> Target:
     if not location or attribute.endswith(".py") or not all(part.isidentifier() for part in attribute.split(".")):
         raise TargetError(f"{text!r} names no attribute of a file or module: write {FORMS}")
     if location == "reference":
-        return Target(text, load_target(_find_reference(attribute)).obj)
+        return Target(text, load_target(find_reference(attribute)).obj)
     path: Path | None = None
     if location.endswith(".py") or any(sign in location for sign in "/\\") or Path(location).is_file():
         path = _find_file(location)
@@ -106,7 +106,8 @@ def tell_install(module: str) -> str:
     return INSTALLS.get(root, f"pip install {root}")
 
 
-def _find_reference(name: str) -> str:
+def find_reference(name: str) -> str:
+    """Where a reference is, as package.module:Name. Raises TargetError."""
     table: dict[str, str] = importlib.import_module("bnspec.reference").REFERENCES
     if name not in table:
         raise TargetError(f"there is no reference named {name!r}{suggest(name, table)}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from bnspec.reproduce.tracing import Step
+from bnspec.reproduce.steps import Step
 
 
 class Lines:
@@ -13,6 +14,10 @@ class Lines:
     def __init__(self, name: str) -> None:
         self.name = name
         self.told: dict[int, bool] = {}
+
+    def prepare(self, device: str, settings: Mapping[str, Any]) -> Iterator[str]:
+        """The lines that come first, on the device and the settings of the process."""
+        yield from ()
 
     def knows(self, step: Step) -> bool:
         """Can the step be written?"""
@@ -42,6 +47,12 @@ class Lines:
 
     def _travel(self, step: Step, layer: str) -> Iterator[str]:
         yield f"{layer} = pickle.loads(pickle.dumps({self._tell_original(step)}))"
+
+    def _watch(self, step: Step, layer: str) -> Iterator[str]:
+        """The pass is dropped where its input is watched."""
+        n = step.forward + 1
+        yield f"watched{n} = weakref.ref(find_leaf(x{n}))"
+        yield f"del x{n}, y{n}"
 
     def _tell_original(self, step: Step) -> str:
         """The layer that a copy is made of, whose mode it keeps."""

@@ -20,7 +20,7 @@ PACKED = '"""packed'
 
 def write_numbers(values: Array) -> str:
     """A literal of numbers in the order of memory, for `numbers` of `READ_NUMBERS`."""
-    flat = values.reshape(-1).astype(np.float64)
+    flat = (values.real if values.dtype.kind == "c" else values).reshape(-1).astype(np.float64)
     if flat.size <= LONG:
         lines = textwrap.wrap(" ".join(map(write_number, flat.tolist())), WIDTH)
         return f'"{lines[0] if lines else ""}"' if len(lines) < 2 else '"""\n' + "\n".join(lines) + '\n"""'

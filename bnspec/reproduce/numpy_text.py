@@ -8,7 +8,7 @@ from bnspec.layers.objects import Maker
 from bnspec.layers.protocol import Structure, as_dtype
 from bnspec.reproduce.lines import Lines
 from bnspec.reproduce.literals import write_array
-from bnspec.reproduce.tracing import STATE, Step
+from bnspec.reproduce.steps import STATE, Step
 
 HELPERS = '''
 def array(dtype, shape, text, strides=None, offset=0):
@@ -22,6 +22,23 @@ def array(dtype, shape, text, strides=None, offset=0):
 
 def look(value):
     return np.array(value, dtype=np.float64)
+
+
+def name_dtype(value):
+    return value.dtype.name
+
+
+def name_kind(value):
+    kinds = {"b": "booleans", "i": "whole numbers", "u": "whole numbers", "c": "complex numbers"}
+    return kinds.get(value.dtype.kind, "floating-point numbers")
+
+
+def find_leaf(value):
+    return value
+
+
+def list_strides(value):
+    return tuple(stride // value.itemsize for stride in value.strides)
 
 
 def write(layer, name, value, anew=False):

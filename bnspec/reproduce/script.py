@@ -3,129 +3,85 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnspec.cases.case import parse_address
+from bnspec.cases.case import Case, parse_address
 from bnspec.engine.judging import judge_case
 from bnspec.engine.subject import Subject
 from bnspec.layers.objects import Maker
-from bnspec.layers.protocol import Array
+from bnspec.layers.target import find_reference
+from bnspec.reproduce.endings import Text
 from bnspec.reproduce.literals import PACKED, READ_NUMBERS, READ_PACKED
-from bnspec.reproduce.tracing import Step, Trace
+from bnspec.reproduce.places import LOOKS, list_slices
+from bnspec.reproduce.steps import Trace
+from bnspec.reproduce.tracing import watch
 from bnspec.reproduce.trying import shows
+from bnspec.reproduce.ways import list_ways
 from bnspec.spec.clauses import CLAUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from bnspec.conformance.compare import Judgement
 
-
-class Text(Protocol):
-    """Writes the steps of a trace as lines of a framework."""
-
-    @property
-    def imports(self) -> tuple[str, ...]: ...
-
-    @property
-    def helpers(self) -> str: ...
-
-    def knows(self, step: Step) -> bool: ...
-
-    def write(self, step: Step) -> Iterator[str]: ...
-
-    def tell(self, step: Step, found: str) -> str: ...
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a number was found: the step, what it gave, and how the array is looked at."""
-
-    step: int
-    found: str
-    view: str
-
-
-VIEWS: dict[str, Callable[[Array], Array]] = {
-    "": lambda a: a,
-    "rows": lambda a: np.moveaxis(a, 1, 0).reshape(a.shape[1], -1),
-    "flat": lambda a: a.reshape(-1),
-}
-ROWS = '''
-def rows(values):
-    """Channel by channel."""
-    return np.moveaxis(values, 1, 0).reshape(values.shape[1], -1)
-
-
-def flat(values):
-    return values.reshape(-1)
-'''
+TRIALS = 6
+"""Most scripts that are tried for a failure."""
 
 
 def write_script(subject: Subject, target: str, clause: str, address: str, again: str) -> str | None:
     """The script for the failure of a clause on the case of an address; None where it cannot be written.
 
-    It ends with 1 while the failure is there and with 0 once it is mended; each was tried, and shows the failure. It
-    cannot be written where the number is formed of several outputs, or where what was done is no step of a trace.
+    It ends with 1 while the failure is there and with 0 once it is mended; each was tried, and shows the failure. A
+    number that is formed of several outputs is shown by one of these that is off. It cannot be written where none is,
+    or where what was done is no step of a trace.
     """
     device, _, rest = address.partition("/")
     case, trace = parse_address(rest), Trace()
     implementation = subject.implementation
     traced = replace(
-        subject, implementation=replace(implementation, maker=trace.watch(implementation.maker)), waivers=()
+        subject, implementation=replace(implementation, maker=watch(implementation.maker, trace)), waivers=()
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a subject warns of is its own affair
         judged: Judgement = judge_case(traced, case, device, (clause,))[clause]
-    if not judged.failed or case.setting != "plain" or device != "cpu":
+        if case.experiment == "bad_input" and not judged.crashed:
+            _call_again(traced, case, device, judged)
+    if not judged.failed:
         return None
-    place = _find_place(trace.steps, judged)
-    for steps in () if place is None else _list_slices(trace.steps, place.step):
-        text = _find_text(implementation.maker, target)
-        if text is None or place is None or not all(text.knows(step) for step in steps):
-            continue
-        lines = _tell_number(text, steps, place, judged) if judged.evidence else _tell_raised(text, steps)
-        script = _join(text, target, clause, again, lines)
-        if shows(script):
-            return script
+    settings, trials = implementation.framework.settings.get(case.setting, {}), 0
+    for way in list_ways(subject, case, trace.steps, judged, CLAUSES[clause].family):
+        for steps in list_slices(way.steps):
+            text = _find_text(implementation.maker, target)
+            if text is None or not all(text.knows(step) for step in steps):
+                continue
+            lines = chain(text.prepare(device, settings), way.ending(text, steps))
+            script = _join(text, target, clause, (again, *way.remarks), lines)
+            if shows(script, way.says, fork=device == "cpu" and case.setting == "plain"):
+                return script
+            trials += 1
+            if trials == TRIALS:
+                return None
     return None
 
 
-def _find_place(steps: list[Step], judged: Judgement) -> Place | None:
-    if judged.crashed:
-        return next((Place(n, "", "") for n, step in enumerate(steps) if step.raised), None)
-    return None if judged.evidence is None else _find(steps, judged.evidence.observed)
+def _call_again(subject: Subject, case: Case, device: str, judged: Judgement) -> None:
+    """Trace the call that a failure is about: bad input is tried in a child."""
+    from bnspec.conformance.acting import Stage
+    from bnspec.conformance.experiments.bad_input import answer_call, list_calls
 
-
-def _list_slices(steps: list[Step], last: int) -> Iterator[list[Step]]:
-    """Steps that may be enough to come to the last, the fewest first.
-
-    Those of its layer since it was loaded, those of the layers that it came from, and all.
-    """
-    layer, whole = steps[last].layer, steps[: last + 1]
-    needed, saves = {layer}, set[int]()
-    for step in reversed(whole):
-        if step.layer in needed and "of" in step.given:
-            needed.add(step.given["of"])
-        if step.layer in needed and step.verb == "restore":
-            saves.add(step.given["number"])
-        if step.verb == "save" and step.given["number"] in saves:
-            needed.add(step.layer)
-    own = [step for step in whole if step.layer in needed]
-    loads = [number for number, step in enumerate(own) if step.verb == "load" and step.layer == layer]
-    if loads:
-        yield [step for number, step in enumerate(own) if step.verb == "make" or number >= loads[-1]]
-    yield own
-    if len(own) < len(whole):
-        yield whole
+    stage = Stage(subject, case, device)
+    for call in list_calls(stage):
+        if str(call) in judged.quantity:
+            answer_call(stage, call)
+            return
 
 
 def _find_text(maker: object, target: str) -> Text | None:
-    name = target.rpartition(":")[2]
+    name = _locate(target)[1]
     if isinstance(maker, Maker):
         if maker.late:
             return None
@@ -142,69 +98,30 @@ def _find_text(maker: object, target: str) -> Text | None:
     return FunctionText(maker, name) if isinstance(maker, FunctionMaker) else None
 
 
-def _find(steps: list[Step], observed: Array) -> Place | None:
-    """The last step that gave these very numbers, and how they are looked at."""
-    for number in range(len(steps) - 1, -1, -1):
-        for found, array in steps[number].found.items():
-            for view, look in VIEWS.items():
-                if array.ndim < 2 and view == "rows":
-                    continue
-                seen = look(array)
-                if (
-                    seen.shape == observed.shape
-                    and seen.dtype == observed.dtype
-                    and seen.tobytes() == observed.tobytes()
-                ):
-                    return Place(number, found, view)
-    return None
-
-
-def _tell_number(text: Text, steps: list[Step], place: Place, judged: Judgement) -> Iterator[str]:
-    evidence, quantity = judged.evidence, judged.quantity
-    assert evidence is not None  # that is what it is told by
-    for step in steps:
-        yield from text.write(step)
-    seen = f"look({text.tell(steps[-1], place.found)})"
-    seen = f"{place.view}({seen})" if place.view else seen
-    index = ", ".join(map(str, evidence.index))
-    yield ""
-    yield f"got = float({seen}[{index}])" if index else f"got = float({seen})"
-    yield f'wanted = float.fromhex("{evidence.wanted.hex()}")'
-    if evidence.allowed is None:
-        yield f'print({quantity!r}, f"got {{got!r}}, wanted {{wanted!r}}, bit for bit", sep=": ")'
-        yield "sys.exit(got.hex() != wanted.hex())"
-        return
-    yield f'allowed = float.fromhex("{evidence.allowed.hex()}")'
-    yield f'print({quantity!r}, f"got {{got!r}}, wanted {{wanted!r}} within {{allowed:.3g}}", sep=": ")'
-    yield "sys.exit(not abs(got - wanted) <= allowed)"
-
-
-def _tell_raised(text: Text, steps: list[Step]) -> Iterator[str]:
-    for step in steps[:-1]:
-        yield from text.write(step)
-    yield "try:"
-    for line in text.write(steps[-1]):
-        yield from (f"    {part}" for part in line.splitlines())
-    yield "except Exception as error:"
-    yield '    print(f"got {type(error).__name__}: {error}, wanted an answer")'
-    yield "    sys.exit(1)"
-    yield 'print("it raises no more")'
-
-
-def _join(text: Text, target: str, clause: str, again: str, lines: Iterable[str]) -> str:
+def _join(text: Text, target: str, clause: str, remarks: tuple[str, ...], lines: Iterable[str]) -> str:
     body = "\n".join(lines)
     packed = PACKED in body
-    modules = ["base64", "copy", "pickle", "sys", "zlib"] if packed else ["copy", "pickle", "sys"]
+    used = [module for module in ("copy", "gc", "pickle", "weakref") if f"{module}." in body]
+    modules = sorted([*used, "sys", *(["base64", "zlib"] if packed else [])])
     title = f'"""{clause}: {CLAUSES[clause].title}. Ends with 1 while that fails."""'
     imports = [*(f"import {module}" for module in modules), "", "import numpy as np", *text.imports]
     read = READ_PACKED if packed else READ_NUMBERS
-    parts = [title, "", f"# {again}", "", *imports, "", *_import(target), read, text.helpers, ROWS, "", body, ""]
+    said = [f"# {remark}" for remark in remarks]
+    parts = [title, "", *said, "", *imports, "", *_import(target), read, text.helpers, LOOKS, "", body, ""]
     return "\n".join(parts)
+
+
+def _locate(target: str) -> tuple[str, str]:
+    """The file or module of a target, and its name there."""
+    location, _, name = target.rpartition(":")
+    if location == "reference":
+        location, _, name = find_reference(name).rpartition(":")
+    return location, name
 
 
 def _import(target: str) -> Iterator[str]:
     """How the script comes to the user's own code."""
-    location, _, attribute = target.rpartition(":")
+    location, attribute = _locate(target)
     first = attribute.partition(".")[0]
     if location.endswith(".py"):
         path = Path(location).resolve()

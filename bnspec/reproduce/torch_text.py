@@ -2,82 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bnspec.layers.objects import Maker
 from bnspec.layers.protocol import Grad, Structure
 from bnspec.layers.torch_functions import Maker as FunctionMaker
-from bnspec.layers.torch_tensors import TORCH
+from bnspec.layers.torch_tensors import THREADS, TORCH
 from bnspec.reproduce.lines import Lines
 from bnspec.reproduce.literals import write_array
-from bnspec.reproduce.tracing import STATE, Step
-
-HELPERS = '''
-def tensor(dtype, shape, text, strides=None, offset=0):
-    """A tensor with these numbers, of this layout in memory."""
-    values = torch.from_numpy(numbers(text).copy()).to(getattr(torch, dtype))
-    return values.reshape(shape) if strides is None else values.as_strided(shape, strides, offset)
-
-
-def look(value):
-    return value.detach().to(torch.float64).cpu().numpy().copy()
-
-
-def write(layer, name, value, anew=False):
-    """Into the layer's own tensor where it fits, or into new memory that lies as the value does."""
-    own = getattr(layer, name, None)
-    if own is None:
-        return
-    if own.numel() == value.numel():
-        value = value if own.dim() == 1 else value.reshape(own.shape)
-    if anew:
-        own.data = value
-    elif own.shape == value.shape and (own.dtype == value.dtype or isinstance(layer, torch.nn.Module)):
-        with torch.no_grad():
-            own.copy_(value)
-    else:
-        setattr(layer, name, value)
-
-
-def convert(layer, dtype, *names):
-    if isinstance(layer, torch.nn.Module):
-        layer.to(dtype)
-    for name in names:
-        own = getattr(layer, name, None)
-        if own is not None and own.dtype != dtype:
-            setattr(layer, name, own.detach().to(dtype).requires_grad_(own.requires_grad))
-
-
-def train(layer, mode):
-    if callable(getattr(layer, "train", None)) and callable(getattr(layer, "eval", None)):
-        layer.train() if mode else layer.eval()
-    else:
-        layer.training = mode
-
-
-def ask(layer, name, wanted):
-    """Does a parameter need a gradient?"""
-    own = getattr(layer, name, None)
-    if own is not None and own.requires_grad != wanted:
-        own.requires_grad_(wanted)
-
-
-def backward(y, dy, *inputs):
-    """Gradients by those of the inputs that need one."""
-    asked = [each for each in inputs if each is not None and each.requires_grad]
-    found = iter(torch.autograd.grad(y, asked, dy, allow_unused=True))
-    return [next(found) if each is not None and each.requires_grad else None for each in inputs]
-'''
+from bnspec.reproduce.steps import STATE, Step
+from bnspec.reproduce.torch_helpers import HELPERS, PUSH
 
 
 class ObjectText(Lines):
     """Lines for layers that are objects; `name` is what the script calls the target by."""
 
-    imports: tuple[str, ...] = (
-        "import torch",
-        "from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop",
-    )
+    imports: tuple[str, ...] = ("import torch",)
     helpers = HELPERS
 
     def __init__(self, maker: Maker, name: str) -> None:
@@ -86,10 +27,18 @@ class ObjectText(Lines):
         self.names = dict(zip(STATE, maker.adapter.names.arrays, strict=True))
         self.asked: dict[tuple[int, str], bool] = {}
 
+    def prepare(self, device: str, settings: Mapping[str, Any]) -> Iterator[str]:
+        """The lines that come first, on the device and the settings of the process."""
+        if device != "cpu":
+            yield f'torch.set_default_device("{device}")'
+        if THREADS in settings:
+            yield f"torch.set_num_threads({settings[THREADS]})"
+
     def tell(self, step: Step, found: str) -> str:
         """The name of what a step gave."""
         if step.verb == "read":
-            return f"layer{step.layer + 1}.{self.names[found]}"
+            name = self.maker.adapter.names.batches if found == "batches" else self.names[found]
+            return f"layer{step.layer + 1}.{name}"
         if step.verb in ("add_up", "twice"):
             return found
         return f"{found}{step.forward + 1}"
@@ -133,6 +82,7 @@ class ObjectText(Lines):
         call = f"y{number} = {layer}(x{number})"
         if "recompute" in step.given:
             call = f"y{number} = checkpoint({layer}, x{number}, True, use_reentrant=False, preserve_rng_state=False)"
+            yield "from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop"
             call = f"with set_checkpoint_early_stop(False):\n    {call}"
         yield call if grad.recording else f"with torch.no_grad():\n    {call}"
 
@@ -197,8 +147,16 @@ class ObjectText(Lines):
         yield f"saved{step.given['number']} = {holder}.state_dict()"
 
     def _restore(self, step: Step, layer: str) -> Iterator[str]:
-        holder = f"torch.nn.Sequential({layer})" if step.given["within"] else layer
         number = step.given["number"]
+        if "only" in step.given:
+            names = [self.names["gamma"], self.names["beta"]]
+            counter = self.maker.adapter.names.batches
+            kept = f"name in {names}" if step.given["only"] == "parameters" else f'name != "{counter}"'
+            strict = step.given["only"] != "parameters"
+            some = f"{{name: value for name, value in saved{number}.items() if {kept}}}"
+            yield f"{layer}.load_state_dict({some}, strict={strict})"
+            return
+        holder = f"torch.nn.Sequential({layer})" if step.given["within"] else layer
         yield f"{holder}.load_state_dict({'{}, strict=False' if number is None else f'saved{number}'})"
 
     def _ask(self, step: Step, layer: str, grad: Grad) -> Iterator[str]:
@@ -208,15 +166,43 @@ class ObjectText(Lines):
                 yield f'ask({layer}, "{self.names[state]}", {wanted})'
 
     def _backward(self, step: Step, layer: str) -> Iterator[str]:
-        n = step.forward + 1
+        n, keep = step.forward + 1, ", keep=True" if "keep" in step.given else ""
         yield f"dy{n} = tensor({write_array(step.given['dy'])})"
-        yield f"dx{n}, dgamma{n}, dbeta{n} = backward(y{n}, dy{n}, x{n}, {self._parameters(layer)})"
+        yield f"dx{n}, dgamma{n}, dbeta{n} = backward(y{n}, dy{n}, x{n}, {self._parameters(layer)}{keep})"
+
+    def _accumulate(self, step: Step, layer: str) -> Iterator[str]:
+        n, there = step.forward + 1, step.given["there"]
+        yield f"dy{n} = tensor({write_array(step.given['dy'])})"
+        for state, array in (("gamma", there.gamma), ("beta", there.beta)):
+            if array is not None:
+                parameter = f"{layer}.{self.names[state]}"
+                yield f"{parameter}.grad = tensor({write_array(array)}).reshape({parameter}.shape)"
+        yield f"x{n}.retain_grad()"
+        yield f"y{n}.backward(dy{n})"
+        yield f"inputs = (x{n}, {self._parameters(layer)})"
+        yield f"dx{n}, dgamma{n}, dbeta{n} = (None if each is None else each.grad for each in inputs)"
+
+    def _push(self, step: Step, layer: str) -> Iterator[str]:
+        n, along, training = step.forward + 1, step.given["along"], step.given["training"]
+        yield from PUSH.strip().splitlines()
+        yield f"x{n} = tensor({write_array(step.given['x'])})"
+        self.told[step.layer] = training
+        yield f"train({layer}, {training})"
+        pairs = [(name, getattr(along, state)) for state, name in self.names.items() if state in ("gamma", "beta")]
+        tangents = ", ".join(f"{name}=tensor({write_array(a)})" for name, a in pairs if a is not None)
+        moved = "None" if along.x is None else f"tensor({write_array(along.x)})"
+        names = tuple(name for name, _ in pairs)
+        yield f"y{n}, moved{n} = push({layer}, x{n}, {moved}, {names}, dict({tangents}))"
 
 
 class FunctionText(ObjectText):
     """Lines for a function; the parameters and buffers of each layer stand in a namespace of the script's."""
 
     imports = ("import torch", "from types import SimpleNamespace")
+
+    def knows(self, step: Step) -> bool:
+        """Can the step be written?"""
+        return step.verb != "push" and super().knows(step)
 
     def __init__(self, maker: FunctionMaker, name: str) -> None:
         Lines.__init__(self, name)

@@ -1,79 +1,32 @@
-"""What is done to layers while a case is acted out, step by step, with every number that goes in and comes out."""
+"""Layers that are traced."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from bnspec.layers.numpy_teaching import copy_array
 from bnspec.layers.protocol import NONE, Array, Description, Grad, Gradients, State, Structure, SubjectError
-
-Verb = Literal[
-    "make", "forward", "backward", "add_up", "twice", "look", "read", "load", "rebind", "switch",
-    "copy", "travel", "convert", "retune", "reset", "save", "restore", "other",
-]  # fmt: skip
-STATE = ("gamma", "beta", "running_mean", "running_var")
+from bnspec.reproduce.steps import STATE, Step, Trace, Traced, Verb
+from bnspec.reproduce.traced_pass import Saved, TracedPass, name_gradients
 
 
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One call: of which layer, of which of its forwards, with what, and the arrays that came out, by their names.
+def watch(maker: Callable[[Structure], Any], trace: Trace) -> Callable[[Structure], TracedLayer]:
+    """A maker of layers that are traced."""
 
-    `raised` is what came instead.
-    """
+    def make(structure: Structure) -> TracedLayer:
+        trace.layers += 1
+        number = trace.layers - 1
+        layer = trace.record(Step("make", number, given={"structure": structure}), lambda: (maker(structure), {}))
+        return TracedLayer(layer, number, trace)
 
-    verb: Verb
-    layer: int
-    forward: int = -1
-    given: dict[str, Any] = field(default_factory=dict)
-    found: dict[str, Array] = field(default_factory=dict)
-    raised: str = ""
+    return make
 
 
-@dataclass
-class Trace:
-    """The steps of an act; what is done besides is a step of its own kind, "other", that nobody can write."""
-
-    steps: list[Step] = field(default_factory=list)
-    layers: int = 0
-    forwards: int = 0
-    saves: int = 0
-
-    def watch(self, maker: Callable[[Structure], Any]) -> Callable[[Structure], Any]:
-        """A maker of layers that are traced."""
-
-        def make(structure: Structure) -> TracedLayer:
-            self.layers += 1
-            number = self.layers - 1
-            layer = self.record(Step("make", number, given={"structure": structure}), lambda: (maker(structure), {}))
-            return TracedLayer(layer, number, self)
-
-        return make
-
-    def record(self, step: Step, call: Callable[[], tuple[Any, dict[str, Array]]]) -> Any:
-        """Do what a step says, and keep what came of it."""
-        try:
-            value, found = call()
-        except SubjectError as error:
-            self.steps.append(replace(step, raised=error.reason))
-            raise
-        self.steps.append(replace(step, found=found))
-        return value
-
-    def leave(self, layer: int, found: Any) -> Any:
-        """Hand on what a layer, or a pass of it, has besides."""
-        if not callable(found):
-            return found
-
-        def call(*arguments: Any, **named: Any) -> Any:
-            self.steps.append(Step("other", layer))
-            return found(*map(_bare, arguments), **{key: _bare(each) for key, each in named.items()})
-
-        return call
-
-
-class TracedLayer:
+class TracedLayer(Traced):
     """A layer whose calls are steps of a trace."""
 
     def __init__(self, layer: Any, number: int, trace: Trace) -> None:
@@ -88,7 +41,9 @@ class TracedLayer:
         number = self._trace.forwards - 1
 
         def call() -> tuple[Any, dict[str, Array]]:
+            given["before"] = _try_state(self.bare)
             passed = run()
+            given["after"] = _try_state(self.bare)
             return passed, {"y": passed.y}
 
         passed = self._trace.record(Step("forward", self._number, number, given), call)
@@ -97,7 +52,8 @@ class TracedLayer:
     def state(self) -> State:
         def call() -> tuple[State, dict[str, Array]]:
             state = self.bare.state()
-            return state, {name: getattr(state, name) for name in STATE if getattr(state, name) is not None}
+            found = {name: getattr(state, name) for name in STATE if getattr(state, name) is not None}
+            return state, found if state.batches is None else {**found, "batches": np.asarray(state.batches)}
 
         state: State = self._trace.record(Step("read", self._number), call)
         return state
@@ -127,12 +83,49 @@ class TracedLayer:
             all_found = self.bare.add_up([each.bare for each in passes], dys)
             named: dict[str, Array] = {}
             for number, found in zip(numbers, all_found, strict=True):
-                named |= _name_gradients(found, str(number + 1))
+                named |= name_gradients(found, str(number + 1))
             return all_found, named
 
         given = {"forwards": numbers, "dys": [copy_array(dy) for dy in dys]}
         gradients: Sequence[Gradients] = self._trace.record(Step("add_up", self._number, given=given), call)
         return gradients
+
+    def answer_twice(self, passed: TracedPass, dy: Array) -> tuple[Gradients, Callable[[], Gradients]]:
+        given, bare = {"dy": copy_array(dy), "keep": True}, list[Callable[[], Gradients]]()
+
+        def call() -> Gradients:
+            first: Gradients
+            first, again = self.bare.answer_twice(passed.bare, dy)
+            bare.append(again)
+            return first
+
+        first = self._answer(Step("backward", self._number, passed.number, given), call)
+        return first, lambda: self._answer(Step("backward", self._number, passed.number, given), bare[0])
+
+    def accumulate(self, passed: TracedPass, dy: Array, there: Gradients) -> Gradients | None:
+        step = Step("accumulate", self._number, passed.number, {"dy": copy_array(dy), "there": there})
+        gradients: Gradients | None = self._answer(step, lambda: self.bare.accumulate(passed.bare, dy, there))
+        return gradients
+
+    def _answer(self, step: Step, call: Callable[[], Any]) -> Any:
+        def answer() -> tuple[Any, dict[str, Array]]:
+            found = call()
+            return found, {} if found is None else name_gradients(found, "")
+
+        return self._trace.record(step, answer)
+
+    def push_forward(self, x: Array, along: Gradients, *, training: bool) -> tuple[Array, Array | None]:
+        self._trace.forwards += 1
+        given = {"x": copy_array(x), "along": along, "training": training}
+
+        def call() -> tuple[tuple[Array, Array | None], dict[str, Array]]:
+            y, moved = self.bare.push_forward(x, along, training=training)
+            return (y, moved), {"y": y} if moved is None else {"y": y, "moved": moved}
+
+        pushed: tuple[Array, Array | None] = self._trace.record(
+            Step("push", self._number, self._trace.forwards - 1, given), call
+        )
+        return pushed
 
     def differentiate_twice(
         self, passed: TracedPass, dy: Array, along: Gradients, *, curved: bool = False
@@ -188,78 +181,38 @@ class TracedLayer:
         bare = None if saved is None else saved.bare
         self._tell("restore", given, lambda: self.bare.restore(bare, within=within))
 
+    def restore_parameters(self, saved: Saved) -> bool:
+        return self._restore_some(saved, "parameters", self.bare.restore_parameters)
+
+    def restore_older(self, saved: Saved) -> bool:
+        return self._restore_some(saved, "all but the counter", self.bare.restore_older)
+
+    def _restore_some(self, saved: Saved, only: str, restore: Callable[[Any], bool]) -> bool:
+        given = {"number": saved.number, "only": only}
+        done: bool = self._tell("restore", given, lambda: restore(saved.bare))
+        if not done:
+            self._trace.steps.pop()  # nothing was: the layer has no such save
+        return done
+
     def _tell(self, verb: Verb, given: dict[str, Any], call: Callable[[], Any]) -> Any:
         return self._trace.record(Step(verb, self._number, given=given), lambda: (call(), {}))
 
     def describe(self, what: Any) -> Description | None:
         description: Description | None = self.bare.describe(what)
+        given = {} if description is None else {"what": what, "description": description}
+        self._trace.steps.append(Step("read", self._number, given=given))
         return description
 
     def __getattr__(self, name: str) -> Any:
         return self._trace.leave(self._number, getattr(self.bare, name))
 
 
-class TracedPass:
-    """A forward whose backward is a step of a trace."""
-
-    def __init__(self, passed: Any, layer: int, number: int, trace: Trace) -> None:
-        self.bare, self._layer, self.number, self._trace = passed, layer, number, trace
-
-    @property
-    def y(self) -> Array:
-        y: Array = self.bare.y
-        return y
-
-    def backward(self, dy: Array) -> Gradients:
-        def call() -> tuple[Gradients, dict[str, Array]]:
-            found = self.bare.backward(dy)
-            return found, _name_gradients(found, "")
-
-        step = Step("backward", self._layer, self.number, {"dy": copy_array(dy)})
-        gradients: Gradients = self._trace.record(step, call)
-        return gradients
-
-    def read(self, what: Any) -> Array:
-        def call() -> tuple[Array, dict[str, Array]]:
-            found = self.bare.read(what)
-            return found, {what: found}
-
-        read: Array = self._trace.record(Step("look", self._layer, self.number), call)
-        return read
-
-    def describe(self, what: Any = "y") -> Description:
-        description: Description = self.bare.describe(what)
-        return description
-
-    def watch(self) -> Callable[[], object]:
-        watched: Callable[[], object] = self.bare.watch()
-        return watched
-
-    def __getattr__(self, name: str) -> Any:
-        return self._trace.leave(self._layer, getattr(self.bare, name))
-
-
-@dataclass(frozen=True)
-class Saved:
-    """What a layer saved, by its number in the trace."""
-
-    bare: Any
-    number: int
-
-
-def _name_gradients(found: Gradients, end: str) -> dict[str, Array]:
-    pairs = {"dx": found.x, "dgamma": found.gamma, "dbeta": found.beta}
-    return {f"{name}{end}": array for name, array in pairs.items() if array is not None}
-
-
-def _bare(value: Any) -> Any:
-    if isinstance(value, TracedLayer | TracedPass | Saved):
-        return value.bare
-    return [_bare(each) for each in value] if isinstance(value, list | tuple) and _holds_traced(value) else value
-
-
-def _holds_traced(values: Any) -> bool:
-    return any(isinstance(each, TracedLayer | TracedPass | Saved) for each in values)
+def _try_state(layer: Any) -> State | None:
+    try:
+        state: State = layer.state()
+    except SubjectError:
+        return None
+    return state
 
 
 def _state(state: State) -> dict[str, Any]:

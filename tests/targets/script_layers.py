@@ -15,12 +15,17 @@ from torch.nn import functional
 # self.running_var + momentum * var -> self.running_var + momentum * var * m / (m - 1)
 # raise RuntimeError -> str
 # input.zero_() -> input.shape
+# += 0 -> += 1
+# y.double() -> y
+# torch.nan_to_num(y) -> y
+# assert input.ndim > 1 -> super().check(input)
 
 
 class Plain(nn.BatchNorm1d):
     """Right: in formulas."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's own name
+        self.check(input)
         axes, shape = [0, *range(2, input.ndim)], (1, -1, *[1] * (input.ndim - 2))
         mean, var = self.running_mean, self.running_var
         assert mean is not None
@@ -34,7 +39,7 @@ class Plain(nn.BatchNorm1d):
     @torch.no_grad()
     def update(self, mean: Tensor, var: Tensor, count: int) -> None:
         assert self.num_batches_tracked is not None
-        self.num_batches_tracked += 1
+        self.count()
         weight = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
         assert self.running_mean is not None
         assert self.running_var is not None
@@ -46,6 +51,14 @@ class Plain(nn.BatchNorm1d):
 
     def centre(self, mean: Tensor) -> Tensor:
         return mean
+
+    def count(self) -> None:
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+
+    def check(self, input: Tensor) -> None:  # noqa: A002  # torch's own name
+        if input.ndim < 2 or input.shape[1] != self.num_features or input.is_complex():
+            raise ValueError("channels of real numbers")
 
 
 class Biased(Plain):
@@ -71,6 +84,29 @@ class Writes(Plain):
         with torch.no_grad():
             input.zero_()
         return y
+
+
+class Forgets(Plain):
+    def count(self) -> None:
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 0
+
+
+class Doubles(Plain):
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's own name
+        y = super().forward(input)
+        return y.double()
+
+
+class Cleans(Plain):
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's own name
+        y = super().forward(input)
+        return torch.nan_to_num(y)
+
+
+class Broadcasts(Plain):
+    def check(self, input: Tensor) -> None:  # noqa: A002  # torch's own name
+        assert input.ndim > 1
 
 
 def function(
