@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib import import_module
+from typing import Any
 
 from bnspec.cases.case import Case, parse_address
 from bnspec.engine.judging import Finding, experiments, judge_case
@@ -39,7 +41,8 @@ def explain(subject: Subject, findings: Mapping[str, Finding]) -> Explanation:
         warnings.simplefilter("ignore")
         # What fails a SHOULD may do so under every dialect, and would then hide the one that explains the rest.
         sentence = _find_dialect(subject, {c: f for c, f in numbers.items() if CLAUSES[c].level == "MUST"})
-        mistakes = {clause: words for clause, f in numbers.items() if (words := _find_mistake(subject, f)) is not None}
+        find_mistake = _watch_for_mistakes(subject)
+        mistakes = {clause: words for clause, f in numbers.items() if (words := find_mistake(f)) is not None}
     return Explanation(() if sentence is None else (sentence,), mistakes)
 
 
@@ -96,19 +99,35 @@ def _agrees(subject: Subject, finding: Finding) -> bool | None:
     return judged is not None and judged.ratio is not None and not judged.failed
 
 
-def _find_mistake(subject: Subject, finding: Finding) -> str | None:
-    """The known mistake behind a finding, looked for in a telling pass, then in one of the finding's own shape."""
-    quantity = name_quantity(finding)
+def _watch_for_mistakes(subject: Subject) -> Callable[[Finding], str | None]:
+    """Finds the known mistake behind a finding, in a telling pass, or else in one of the finding's own shape.
+
+    Findings have passes in common, and each is acted out once.
+    """
     recogniser, acting = (import_module(f"bnspec.conformance.{name}") for name in ("recognise", "acting"))
-    for case in _telling_cases(subject, parse_address(finding.case), finding.clause):
+
+    @cache
+    def observe(case: Case, device: str) -> Any:
         try:
-            record = recogniser.observe(acting.Stage(subject, case, finding.device))
-            words: str | None = recogniser.recognise(record, quantity)
+            return recogniser.observe(acting.Stage(subject, case, device))
         except SubjectError:
-            continue
-        if words is not None:
-            return words
-    return None
+            return None
+
+    @cache
+    def recognise(case: Case, device: str, quantity: str) -> str | None:
+        record = observe(case, device)
+        try:
+            words: str | None = None if record is None else recogniser.recognise(record, quantity)
+        except SubjectError:
+            return None
+        return words
+
+    def find(finding: Finding) -> str | None:
+        cases = _telling_cases(subject, parse_address(finding.case), finding.clause)
+        told = (recognise(case, finding.device, name_quantity(finding)) for case in cases)
+        return next(filter(None, told), None)
+
+    return find
 
 
 def name_quantity(finding: Finding) -> str:

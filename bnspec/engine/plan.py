@@ -77,13 +77,19 @@ class Plan:
     def blocks(self) -> list[Block]:
         """All blocks, those of one index together, so that what stops early has seen a bit of everything.
 
-        Where a failure ends the run, those of an index come first that refuse most wrong layers a second.
+        Where a failure ends the run, the first blocks of all experiments come first, and of these the ones that refuse
+        most wrong layers a second.
         """
         blocks = self._list_blocks()
         if not self.ending:
             return blocks
         turns = {pair: turn for turn, pair in enumerate(blocks_in_haste())}
-        return sorted(blocks, key=lambda b: (b.index, turns.get((b.experiment, b.dtype), len(turns))))
+
+        def wait(block: Block) -> tuple[int, int]:
+            rounds = block.index - experiments()[block.experiment].first
+            return rounds, turns.get((block.experiment, block.dtype), len(turns))
+
+        return sorted(blocks, key=wait)
 
     def _list_blocks(self) -> list[Block]:
         return [
