@@ -153,7 +153,7 @@ def show_without_the_suite(mutant: Mutant, failed: ClauseReport) -> None:
 def test_wrong_ones_are_refused_at_their_profile(mutant: Mutant) -> None:
     """By the clauses that it names, in one dtype; where these are not reached so soon, by whichever of all.
 
-    A script shows each failure without the suite, by the numbers of the certificate.
+    A script shows the first failure without the suite, by the numbers of the certificate.
     """
     target = load_target(mutant.target).obj
     strict = all(CLAUSES[clause].level == "SHOULD" for clause in mutant.clauses)
@@ -169,9 +169,9 @@ def test_wrong_ones_are_refused_at_their_profile(mutant: Mutant) -> None:
             dtypes=dtypes,
         )
         if certificate.verdict == "does not conform":
-            for clause in certificate.targets[0].clauses:
-                if clause.outcome in FAILED and mutant.id not in WITHOUT_SCRIPT:
-                    show_without_the_suite(mutant, clause)
+            failed = [clause for clause in certificate.targets[0].clauses if clause.outcome in FAILED]
+            for clause in failed[:1] if mutant.id not in WITHOUT_SCRIPT else ():
+                show_without_the_suite(mutant, clause)
             return
     pytest.fail(f"{mutant.what_is_wrong}\n{certificate}")
 
@@ -235,8 +235,9 @@ class RootByLogarithm(TorchBatchNorm):
 
 def test_a_root_by_logarithm_is_right_at_any_eps() -> None:
     for eps in (1e-30, 1e-12, 1e-5):
-        for seed in range(3):
+        for seed in range(2):
             certificate = bnspec.certify(
-                RootByLogarithm, profile="smoke", seed=seed, arguments={"eps": eps}, dtypes=["float32"]
-            )
+                RootByLogarithm, profile="smoke", seed=seed, arguments={"eps": eps}, dtypes=["float32"],
+                clauses=["F1", "E1", "G1", "G2", "R2"],
+            )  # fmt: skip
             assert certificate.conforms, str(certificate)

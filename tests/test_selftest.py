@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 def test_the_same_trials_in_any_number_of_processes(capsys: pytest.CaptureFixture[str]) -> None:
     told = []
     for workers in ("1", "2"):
-        assert cli.main(["selftest", "tail-dropped", "torch-composed", "-n", workers]) == 0
+        assert cli.main(["selftest", "tail-dropped", "numpy-two-pass", "-n", workers]) == 0
         told.append(re.sub(r" *[\d.]+ s\b", "", capsys.readouterr().out))
     assert told[0] == told[1]
     assert "1 of 1 wrong layers refused, 1 of 1 right ones conform" in told[0]
@@ -29,7 +29,7 @@ def test_the_same_trials_in_any_number_of_processes(capsys: pytest.CaptureFixtur
 def test_a_survivor_and_a_false_alarm_are_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    right, wrong = select_layers(["torch-composed"])[0], select_layers(["tail-dropped"])[0]
+    right, wrong = select_layers(["numpy-two-pass"])[0], select_layers(["tail-dropped"])[0]
     mislabelled = [
         Mutant("survives", "nothing", "a test", "torch module", right.target, ("F1",)),
         RightLayer("refused", "none", "torch module", wrong.target),
@@ -71,13 +71,13 @@ def test_a_layer_that_breaks_a_should_alone_is_judged_strictly() -> None:
 
 def test_the_page_holds_every_trial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "museum.md"
-    assert cli.main(["selftest", "tail-dropped", "torch-composed", "--page", str(page)]) == 0
+    assert cli.main(["selftest", "tail-dropped", "numpy-two-pass", "--page", str(page)]) == 0
     written = page.read_text()
     assert "1 of 1 wrong layers are refused (survivors: none); 1 of 1 right ones conform" in written
     row = next(line for line in written.splitlines() if line.startswith("| tail-dropped |"))
     assert "**F1**" in row
     assert "were missing" in row
-    assert next(line for line in written.splitlines() if line.startswith("| torch-composed |")).endswith("| conforms |")
+    assert next(line for line in written.splitlines() if line.startswith("| numpy-two-pass |")).endswith("| conforms |")
     assert cli.main(["selftest", "tail-dropped", "--page", str(tmp_path / "none" / "museum.md")]) == 2
     assert "--page" in capsys.readouterr().err
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from bnspec.layers.objects import Maker
 from bnspec.layers.protocol import Structure, as_dtype
@@ -80,6 +81,10 @@ class NumPyText(Lines):
     def __init__(self, maker: Maker, name: str) -> None:
         super().__init__(name)
         self.maker = maker
+
+    def prepare(self, device: str, settings: Mapping[str, Any]) -> Iterator[str]:
+        """The lines that come first."""
+        yield 'np.seterr(all="ignore")  # NaN and infinity are values like others'
 
     def knows(self, step: Step) -> bool:
         """Can the step be written?"""

@@ -62,6 +62,14 @@ def train(layer, mode):
         layer.training = mode
 
 
+def switch(layer, mode):
+    """By a model that has the layer as a part, where it can be one."""
+    if isinstance(layer, torch.nn.Module):
+        torch.nn.Sequential(layer).train(mode)
+    else:
+        train(layer, mode)
+
+
 def ask(layer, name, wanted):
     """Does a parameter need a gradient?"""
     own = getattr(layer, name, None)

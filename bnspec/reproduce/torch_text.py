@@ -133,6 +133,10 @@ class ObjectText(Lines):
         asked = f"dy{n}" if by == "dy" else f"named['{by}']"
         yield f"(by_{by},) = torch.autograd.grad(moved, [{asked}], retain_graph=True, allow_unused={lack})"
 
+    def _switch(self, step: Step, layer: str) -> Iterator[str]:
+        self.told[step.layer] = step.given["training"]
+        yield f"switch({layer}, {step.given['training']})"
+
     def _convert(self, step: Step, layer: str) -> Iterator[str]:
         yield f"with torch.no_grad():\n    {layer}.to(torch.{step.given['dtype']})"
 
