@@ -235,9 +235,8 @@ class RootByLogarithm(TorchBatchNorm):
 
 def test_a_root_by_logarithm_is_right_at_any_eps() -> None:
     for eps in (1e-30, 1e-12, 1e-5):
-        for seed in range(2):
+        for seed in range(3):
             certificate = bnspec.certify(
-                RootByLogarithm, profile="smoke", seed=seed, arguments={"eps": eps}, dtypes=["float32"],
-                clauses=["F1", "E1", "G1", "G2", "R2"],
-            )  # fmt: skip
+                RootByLogarithm, profile="smoke", seed=seed, arguments={"eps": eps}, dtypes=["float32"]
+            )
             assert certificate.conforms, str(certificate)

@@ -161,6 +161,28 @@ def test_in_haste_the_same_blocks_run_in_another_order() -> None:
     assert len(set(IN_HASTE)) == len(IN_HASTE)
 
 
+def begun(target: str, block: Block, ending: frozenset[str] = frozenset()) -> list[str]:
+    """The addresses of the cases that a block acts out."""
+    addresses: list[str] = []
+    run_block(subject_of(target), block, 0, frozenset(CLAUSES), ending, addresses.append)
+    return addresses
+
+
+@pytest.mark.parametrize(("experiment", "dtype"), [("unscaled", "float32"), ("headroom", "bfloat16")])
+def test_the_simplest_case_is_judged_in_one_block_alone(experiment: str, dtype: str) -> None:
+    first = EXPERIMENTS[experiment].first
+    drawn = [begun("torch.nn:BatchNorm1d", Block(experiment, dtype, "cpu", first + index)) for index in range(3)]
+    assert all(drawn)
+    assert len({address for block in drawn for address in block}) == sum(map(len, drawn))
+
+
+def test_a_failure_that_ends_a_run_ends_its_block() -> None:
+    target, block = "bnspec.mutants.torch_modules:EpsStored", Block("history", "float32", "cpu", 0)
+    whole, ended = (begun(target, block, ending) for ending in (frozenset[str](), frozenset({"R3"})))
+    assert len(ended) < len(whole)
+    assert ended == whole[: len(ended)]
+
+
 def test_haste_follows_what_was_measured() -> None:
     page = (ROOT / "docs/where-examples-pay.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\w+) \| (\w+) \| \d+ ms \| \d+ \| \d+ \| (\d+) \|$", page, re.MULTILINE)

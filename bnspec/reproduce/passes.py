@@ -86,7 +86,7 @@ class _Passes:
         self.inputs[step.forward] = x
         if x is None or before is None or not _fits(before, structure.channels, x) or step.found["y"].shape != x.shape:
             return
-        terms = Stage(self.subject, replace(self.case, dtype=structure.dtype), "cpu").terms
+        terms = Stage(self.subject, replace(self.case, dtype=structure.dtype), structure.device).terms
         training = step.given["training"] or before.running_mean is None
         expected = (expect_training if training else expect_evaluation)(terms, x, before, structure.eps)
         self.expected[step.forward] = expected

@@ -42,6 +42,6 @@ def _run(script: str) -> tuple[object, str]:
         except SystemExit as left:
             code = int(left.code) if isinstance(left.code, bool) else left.code
             return code, said.getvalue()
-        except Exception:  # noqa: BLE001  # whatever it is
+        except Exception:  # noqa: BLE001  # whatever it raises: this script will not do
             return None, ""
     return 0, said.getvalue()
