@@ -346,22 +346,37 @@ def quicken(command: list[str]) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_commands_of_readme_and_docs_run(tmp_path: Path) -> None:
-    """They end in a verdict (0 or 1), in a checkout with the user's own my_layers.py beside it."""
+def test_the_commands_of_readme_and_docs_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    """They end in a verdict (0 or 1), in a checkout with the user's own my_layers.py beside it.
+
+    Of bnspec's subcommands, the first call of each is a process of its own, as a shell starts it.
+    """
     folder = tmp_path / "checkout"
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "shared"))
     (folder / "my_layers.py").write_text(MY_LAYERS, encoding="utf-8")
+    monkeypatch.chdir(folder)
+    begun: set[tuple[str, ...]] = set()
+    for line in dict.fromkeys(written_commands()):
+        command = quicken(shlex.split(line, comments=True))
+        kind = tuple(command[:2])
+        if command[0] == "bnspec" and kind in begun:
+            code, said = main(command[1:]), "".join(capsys.readouterr())
+        else:
+            code, said = run_by_a_shell(command, folder)
+        begun.add(kind)
+        assert code in (0, 1), f"{line}\n{said}"
+        assert "Traceback" not in said, line
+    assert ("bnspec", "certify") in begun
+
+
+def run_by_a_shell(command: list[str], folder: Path) -> tuple[int, str]:
+    """The exit code, and what was printed."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     assert shutil.which("bnspec", path=path), "the commands need the package installed: pip install -e '.[test]'"
-    commands = list(dict.fromkeys(written_commands()))
-    assert any(command.startswith("bnspec certify") for command in commands)
-    for line in commands:
-        command = quicken(shlex.split(line, comments=True))
-        outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-        environment = {**outside, "PATH": path, "PYTHONPATH": str(folder)}
-        found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        assert found.returncode in (0, 1), f"{line}\n{found.stdout}{found.stderr}"
-        assert "Traceback" not in found.stdout + found.stderr, line
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment = {**outside, "PATH": path, "PYTHONPATH": str(folder)}
+    found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return found.returncode, found.stdout + found.stderr
 
 
 def test_the_python_of_the_readme_runs() -> None:

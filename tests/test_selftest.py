@@ -29,10 +29,10 @@ def test_the_same_trials_in_any_number_of_processes(capsys: pytest.CaptureFixtur
 def test_a_survivor_and_a_false_alarm_are_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    right, wrong = select_layers(["numpy-two-pass"])[0], select_layers(["tail-dropped"])[0]
+    right, wrong = select_layers(["numpy-two-pass"])[0], select_layers(["numpy-mode-of-the-backward"])[0]
     mislabelled = [
         Mutant("survives", "nothing", "a test", "torch module", right.target, ("F1",)),
-        RightLayer("refused", "none", "torch module", wrong.target),
+        RightLayer("refused", "none", "numpy", wrong.target),
     ]
     monkeypatch.setattr(selftest, "select_layers", lambda *_: mislabelled)
     assert cli.main(["selftest"]) == 1
@@ -41,16 +41,38 @@ def test_a_survivor_and_a_false_alarm_are_told(
     assert "0 of 1 wrong layers refused, 0 of 1 right ones conform" in out
 
 
-def test_a_wrong_layer_is_left_at_its_first_failure_unless_the_matrix_is_asked_for(
-    capsys: pytest.CaptureFixture[str],
+def test_a_wrong_layer_is_left_at_its_first_failure_unless_the_matrix_or_the_page_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The page holds every trial."""
+    page = tmp_path / "museum.md"
     counts = []
-    for matrix in ([], ["--matrix"]):
-        assert cli.main(["selftest", "tail-dropped", *matrix]) == 0
+    for judged in ([], ["--page", str(page)]):
+        assert cli.main(["selftest", "tail-dropped", "numpy-two-pass", *judged]) == 0
         out = capsys.readouterr().out
-        counts.append(len(out.splitlines()[0].partition(" s  ")[2].split()))
-        assert ("clauses that refused nobody" in out) == ("right diagnosis: 1 of 1" in out) == bool(matrix)
+        row = next(line for line in out.splitlines() if " tail-dropped " in line)
+        counts.append(len(row.partition(" s  ")[2].split()))
+        assert ("clauses that refused nobody" in out) == ("right diagnosis: 1 of 1" in out) == bool(judged)
     assert 0 < counts[0] < counts[1]
+    written = page.read_text()
+    assert "1 of 1 wrong layers are refused (survivors: none); 1 of 1 right ones conform" in written
+    row = next(line for line in written.splitlines() if line.startswith("| tail-dropped |"))
+    assert "**F1**" in row
+    assert "were missing" in row
+    assert next(line for line in written.splitlines() if line.startswith("| numpy-two-pass |")).endswith("| conforms |")
+
+
+def test_a_page_in_no_folder_is_refused_before_anything_is_tried(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["selftest", "tail-dropped", "--page", str(tmp_path / "none" / "museum.md")]) == 2
+    out, err = capsys.readouterr()
+    assert (out, "--page" in err) == ("", True)
+
+
+def test_the_matrix_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["selftest", "numpy-integers-truncated", "--matrix"]) == 0
+    assert "refused by B3 1\n" in capsys.readouterr().out
 
 
 def test_layers_are_chosen_by_name_and_kind() -> None:
@@ -69,19 +91,6 @@ def test_a_layer_that_breaks_a_should_alone_is_judged_strictly() -> None:
     assert not trial.is_off
 
 
-def test_the_page_holds_every_trial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = tmp_path / "museum.md"
-    assert cli.main(["selftest", "tail-dropped", "numpy-two-pass", "--page", str(page)]) == 0
-    written = page.read_text()
-    assert "1 of 1 wrong layers are refused (survivors: none); 1 of 1 right ones conform" in written
-    row = next(line for line in written.splitlines() if line.startswith("| tail-dropped |"))
-    assert "**F1**" in row
-    assert "were missing" in row
-    assert next(line for line in written.splitlines() if line.startswith("| numpy-two-pass |")).endswith("| conforms |")
-    assert cli.main(["selftest", "tail-dropped", "--page", str(tmp_path / "none" / "museum.md")]) == 2
-    assert "--page" in capsys.readouterr().err
-
-
 # Diagnoses
 
 
@@ -91,7 +100,7 @@ def test_what_must_be_said_is_of_layers_that_there_are() -> None:
 
 
 def test_a_diagnosis_is_a_sentence_of_the_certificate_that_names_the_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
-    trial = try_layer(select_layers(["eps-outside"])[0], "smoke", 0)
+    trial = try_layer(select_layers(["eps-outside"])[0], "smoke", 0, fail_fast=True)
     said = trial.diagnosis
     assert said in trial.sentences
     assert "eps were added outside the root" in str(said)

@@ -44,11 +44,13 @@ def tell_conditions(subject: Subject, finding: Finding) -> str | None:
 
 def _judge_within_budget(subject: Subject, finding: Finding) -> Fails:
     known: dict[str, bool | None] = {}
+    own = parse_address(finding.case)
+    longest = max(2 * experiments()[own.experiment].longest, 4 * own.count)  # some act once for each of the values
 
     def fails(case: Case) -> bool | None:
         address = case.address()
         if address not in known:
-            if len(known) >= BUDGET or len(case.shape) not in subject.promises.ranks or case.count < 2:
+            if len(known) >= BUDGET or len(case.shape) not in subject.promises.ranks or not 2 <= case.count <= longest:
                 return None
             draws = [replace(case, seed=case.seed + draw) for draw in range(DRAWS)]
             outcomes = {_judge(subject, draw, finding) for draw in draws}
