@@ -146,7 +146,7 @@ KNOWN: list[tuple[str, str]] = [
 @pytest.mark.parametrize("dtype", UNITS)
 def test_the_class_of_a_known_algorithm(target: str, letter: str, dtype: str) -> None:
     subject = subject_of(target)
-    ranks = subject.scope.ranks
+    ranks = subject.promises.ranks
     cases = [c for c in EXPERIMENTS["sweep"].literal if len(c.shape) == ranks[0]]
     for case in (replace(c, dtype=dtype, seed=seed) for c in cases for seed in range(2)):
         record = EXPERIMENTS["sweep"].act(Stage(subject, case, "cpu"))

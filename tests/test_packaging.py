@@ -25,14 +25,20 @@ PACKAGED = {"bnspec": "bnspec", "conformance": "bnspec/conformance", "reference"
 GPU_LIBRARIES = ("cuda-", "nvidia-", "triton")
 
 
-def requirements() -> list[Requirement]:
-    """The core's and every extra's, without the extras' references to each other."""
-    texts = [*PROJECT["dependencies"], *(text for extra in PROJECT["optional-dependencies"].values() for text in extra)]
+FRAMEWORKS = ("equinox", "flax", "haiku", "mlx", "onnx")
+"""Extras of adapters, which are tried in environments of their own."""
+
+
+def requirements(*extras: str) -> list[Requirement]:
+    """The extras', without their references to each other; without any, the core's and those of all but adapters."""
+    offered = PROJECT["optional-dependencies"]
+    chosen = extras or [extra for extra in offered if extra not in FRAMEWORKS]
+    texts = [*(() if extras else PROJECT["dependencies"]), *(text for extra in chosen for text in offered[extra])]
     return [r for r in map(Requirement, texts) if r.name != PROJECT["name"]]
 
 
-def pins() -> dict[str, Version]:
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+def pins(file: str = "constraints.txt") -> dict[str, Version]:
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
     pinned = [line.partition("==") for line in lines if not line.startswith("#")]
     return {canonicalize_name(name): Version(version) for name, _, version in pinned}
 
@@ -121,6 +127,11 @@ def test_wheel_is_typed_under_its_installed_names(unpacked: Path, pytestconfig: 
 @pytest.mark.parametrize("requirement", requirements(), ids=str)
 def test_range_admits_the_certified_version(requirement: Requirement) -> None:
     assert requirement.specifier.contains(pins()[canonicalize_name(requirement.name)])
+
+
+@pytest.mark.parametrize("requirement", requirements(*FRAMEWORKS), ids=str)
+def test_range_admits_the_version_that_an_adapter_was_tried_with(requirement: Requirement) -> None:
+    assert requirement.specifier.contains(pins("constraints-frameworks.txt")[canonicalize_name(requirement.name)])
 
 
 def test_each_pin_is_drawn_in_and_what_is_drawn_in_is_pinned() -> None:

@@ -83,7 +83,7 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
     """
     if block.index > 1:
         return []
-    scope, cases = subject.scope, list[Case]()
+    scope, cases = subject.scope_of(block.index), list[Case]()
     experiment = experiments()[block.experiment]
     if not experiment.cases and not experiment.literals(block.dtype) and not block.index:
         eps, momentum = scope.eps or EPS[0], scope.momenta[0]
@@ -104,7 +104,7 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
         if case.setting not in ("plain", *subject.implementation.framework.settings):
             continue
         eps = case.eps if scope.eps is None else scope.eps
-        momentum = case.momentum if subject.frees_momentum or case.momentum is None else scope.momenta[0]
+        momentum = case.momentum if subject.may_weigh(case.momentum) else scope.momenta[0]
         acts = keep_possible(case.acts, subject.abilities)
         cases.append(replace(case, dtype=block.dtype, eps=eps, momentum=momentum, acts=acts))
     return cases
@@ -173,7 +173,9 @@ def draw(subject: Subject, block: Block, seed: int, execute: Callable[[Case], No
     count = experiment.draws(block.dtype, block.index)
     if not count:
         return
-    strategy = draw_cases(experiment.name, block.dtype, subject.scope, block.index, longest=experiment.longest)
+    strategy = draw_cases(
+        experiment.name, block.dtype, subject.scope_of(block.index), block.index, longest=experiment.longest
+    )
 
     @hypothesis.seed(seed_of(block, seed))
     @hypothesis.settings(

@@ -64,7 +64,7 @@ def _run_until_end(
     subject: Subject, plan: Plan, due: list[Block], limit_s: float
 ) -> Iterator[tuple[BlockResult, bool]]:
     """The results of one child, each with whether the child did not return."""
-    fork = can_fork() and subject.implementation.framework.devices() == ["cpu"]
+    fork = can_fork() and subject.implementation.forks and subject.implementation.framework.devices() == ["cpu"]
     if not fork and subject.recipe is None:
         raise UsageError(
             "a fresh process cannot load this object to isolate it: name it as file.py:Name or module:Name"

@@ -197,7 +197,7 @@ def say_why_unjudged(clause: str, subject: Subject, request: Request, dtypes: tu
 def _describe_scope(subject: Subject, plan: Plan, request: Request) -> dict[str, object]:
     promises = subject.promises
     return {
-        "ranks": list(promises.ranks),
+        "ranks": sorted({rank for block in plan.blocks() for rank in subject.scope_of(block.index).ranks}),
         "dtypes": list(plan.dtypes),
         "devices": list(plan.devices),
         "devices_not_there": list(plan.absent),

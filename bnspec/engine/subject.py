@@ -102,12 +102,19 @@ class Subject:
     def algorithm(self) -> str:
         return self.promises.algorithm or "any"
 
-    @property
-    def scope(self) -> Scope:
-        p = self.promises
+    def scope_of(self, block: int) -> Scope:
+        """Within what the cases of a block are drawn; of a layer that compiles, two ranks, the second in turn."""
+        p, ranks = self.promises, self.promises.ranks
+        if self.implementation.compiles and len(ranks) > 2:
+            ranks = (ranks[0], (*ranks[2:], ranks[1])[block % (len(ranks) - 1)])
         evaluation = self.offers("evaluation", "running_statistics")
-        momenta = MOMENTA if self.frees_momentum else (pick_momentum(p, None),)
-        return Scope(p.ranks, p.eps, momenta, p.channels, evaluation, self.abilities)
+        momenta = tuple(filter(self.may_weigh, MOMENTA)) if self.frees_momentum else (pick_momentum(p, None),)
+        return Scope(ranks, p.eps, momenta, p.channels, evaluation, self.abilities)
+
+    def may_weigh(self, momentum: float | None) -> bool:
+        """Can momentum be set to this? A debiased average in which no batch weighs anything is 0/0."""
+        idle = 0.0 if self.dialect.momentum_weighs == "new" else 1.0
+        return momentum is None or (self.frees_momentum and (self.dialect.average != "debiased" or momentum != idle))
 
     @property
     def replacing_momentum(self) -> float | None:

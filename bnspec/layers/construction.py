@@ -13,8 +13,9 @@ from bnspec.layers.target import TargetError, suggest
 
 CHANNEL_NAMES = ("num_features", "dim", "channels", "num_channels", "features", "n_features", "size", "C")
 EPS_NAMES = ("eps", "epsilon")
+MOMENTUM_NAMES = ("momentum", "decay_rate", "decay")
 TRACKING, AFFINE, BIAS = "track_running_stats", "affine", "bias"
-SETTINGS = (*EPS_NAMES, "momentum", "dtype", "device", TRACKING, AFFINE, BIAS)
+SETTINGS = (*EPS_NAMES, *MOMENTUM_NAMES, "rank", "dtype", "device", TRACKING, AFFINE, BIAS)
 
 
 class Source(Protocol):
@@ -62,7 +63,10 @@ class Template:
 
 @dataclass(frozen=True)
 class Construction:
-    """Calls of a class or factory. `channels` names the parameter for their number: "" the first place, None none."""
+    """Calls of a class or factory. `channels` names the parameter for their number: "" the first place, None none.
+
+    A parameter `rank` is told the rank of the batches.
+    """
 
     maker: Callable[..., Any]
     name: str
@@ -75,8 +79,12 @@ class Construction:
         return next((name for name in EPS_NAMES if name in self.settings), None)
 
     @property
+    def momentum_name(self) -> str | None:
+        return next((name for name in MOMENTUM_NAMES if name in self.settings), None)
+
+    @property
     def fixed(self) -> dict[str, Any]:
-        given = {"channels": self.channels, "eps": self.eps_name, "momentum": "momentum", "dtype": "dtype"}
+        given = {"channels": self.channels, "eps": self.eps_name, "momentum": self.momentum_name, "dtype": "dtype"}
         return {what: self.arguments[name] for what, name in given.items() if name in self.arguments}
 
     def takes(self, setting: str) -> bool:
@@ -84,7 +92,8 @@ class Construction:
             return self.channels is not None
         if setting in (TRACKING, AFFINE, BIAS) and setting in self.arguments:
             return False
-        return self.eps_name is not None if setting == "eps" else setting in self.settings
+        names = {"eps": self.eps_name, "momentum": self.momentum_name}
+        return names[setting] is not None if setting in names else setting in self.settings
 
     def without(self, setting: str) -> Construction:
         return replace(self, settings=self.settings - {setting})
@@ -103,8 +112,10 @@ class Construction:
             named[self.channels] = structure.channels
         if self.eps_name is not None:
             named[self.eps_name] = structure.eps
-        if "momentum" in self.settings:
-            named["momentum"] = structure.momentum
+        if self.momentum_name is not None:
+            named[self.momentum_name] = structure.momentum
+        if "rank" in self.settings:
+            named["rank"] = structure.rank
         return [structure.channels] if self.channels == "" else [], named | native | self.arguments
 
 

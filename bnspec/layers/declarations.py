@@ -19,7 +19,12 @@ DEVICES = ("cpu", "cuda")
 
 @dataclass(frozen=True)
 class Declarations:
-    """Attributes of the target, each without its prefix; None where it declares none."""
+    """Attributes of the target, each without its prefix; None where it declares none.
+
+    `packages` are those whose versions belong into the certificate; `forks` is False where a child that is forked
+    cannot call the layer, because threads of a pool are not there; `compiles` is True where each new shape of a batch
+    takes a good part of a second, so that few shapes are drawn.
+    """
 
     dialect: str | None = None
     ranks: tuple[int, ...] | None = None
@@ -30,6 +35,9 @@ class Declarations:
     algorithm: str | None = None
     reproducible: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    forks: bool = True
+    compiles: bool = False
 
 
 def read_declarations(*sources: Any) -> Declarations:
@@ -76,6 +84,18 @@ def _read_ranks(name: str, value: Any) -> tuple[int, ...]:
     if not isinstance(value, tuple | list) or not value or not all(isinstance(v, int) and v >= 2 for v in value):
         raise TargetError(f"{name} is {value!r}: a tuple of ranks from 2 on is wanted, such as (2, 3)")
     return tuple(value)
+
+
+def _read_packages(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, tuple | list) or not all(isinstance(v, str) for v in value):
+        raise TargetError(f"{name} is {value!r}: a tuple of names of packages is wanted, such as ('numpy',)")
+    return tuple(value)
+
+
+def _read_truth(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TargetError(f"{name} is {value!r}: True or False is wanted")
+    return value
 
 
 def read_number(name: str, value: Any) -> float:
@@ -126,4 +146,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "algorithm": _read_name(tuple(CLASSES)),
     "reproducible": _read_names(tuple(REPEATS)),
     "without": _read_names(tuple(ABILITIES)),
+    "packages": _read_packages,
+    "forks": _read_truth,
+    "compiles": _read_truth,
 }

@@ -7,10 +7,12 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from itertools import product
 from types import ModuleType
 from typing import Any
 
+from bnspec.adapters import adapt
 from bnspec.layers.adapter import Framework
 from bnspec.layers.construction import read_parameters
 from bnspec.layers.probing import (
@@ -34,7 +36,10 @@ from bnspec.spec.formats import PRECISIONS
 
 @dataclass(frozen=True)
 class Implementation:
-    """What a target resolves to. `dialect_source` is "the target" or "the adapter", "" where neither has one."""
+    """What a target resolves to. `dialect_source` is "the target" or "the adapter", "" where neither has one.
+
+    `packages`, `forks` and `compiles` are as declared (`bnspec.layers.declarations`).
+    """
 
     name: str
     dialect: str | None
@@ -42,6 +47,9 @@ class Implementation:
     promises: Promises
     maker: Callable[[Structure], Layer]
     framework: Framework
+    packages: tuple[str, ...] = ()
+    forks: bool = True
+    compiles: bool = False
 
     def make(self, structure: Structure) -> Layer:
         """A new layer. Raises SubjectError of stage construction."""
@@ -54,7 +62,7 @@ class Implementation:
 
     def environment(self) -> dict[str, str]:
         """Versions of the framework, threads and names of devices."""
-        return self.framework.environment()
+        return {**self.framework.environment(), **{package: version(package) for package in self.packages}}
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ def resolve(
     `arguments` go to the constructor and fix what they set; `without` names abilities that are left out. Raises
     TargetError where the target has no known shape, a declaration is wrong, or no call at all returns.
     """
+    obj = adapt(obj)
     parameters = {} if inspect.isclass(obj) else read_parameters(obj) or {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a subject may warn while it is tried out; its cases will show it again

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 import sys
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from bnspec.layers.protocol import (
     calling,
 )
 from bnspec.layers.strides import copy_layout
+
+Backward = Callable[[Array], Any]
+"""From dy to dx, dgamma and dbeta."""
 
 NAMES = Names("gamma", "beta", "running_mean", "running_var", "batches")
 
@@ -79,14 +83,19 @@ class NumPyLayer:
         self._forwards = 0  # a number and not the latest pass, which would keep its batch alive (R8)
 
     def run(self, x: Array, *, training: bool, grad: Grad = NONE) -> NumPyPass:
-        native = copy_array(x)
+        return self._pass(copy_array(x), training, grad)
+
+    def _pass(self, native: Array, training: bool, grad: Grad) -> NumPyPass:
         self._forwards += 1
         with calling("forward"), np.errstate(all="ignore"):
             if self.told != training:
                 self.switch(training)
-            call = self._subject if callable(self._subject) else self._subject.forward
-            y = call(native)
-        return NumPyPass(self, self._forwards, native, _check_array("forward", "returned", y), grad)
+            y, backward = self._forward(native, grad)
+        return NumPyPass(native, check_array("forward", "returned", y), backward, grad)
+
+    def _forward(self, native: Array, grad: Grad) -> tuple[Any, Backward]:
+        call = self._subject if callable(self._subject) else self._subject.forward
+        return call(native), functools.partial(self._differentiate, self._forwards)
 
     def state(self) -> State:
         with calling("state"):
@@ -127,18 +136,18 @@ class NumPyLayer:
             set_mode(self._subject, training)
             self.told = training
 
-    def copy(self) -> NumPyLayer:
+    def copy(self) -> Self:
         with calling("state"):
             return self._wrap(copy.deepcopy(self._subject))
 
-    def travel(self) -> NumPyLayer | None:
+    def travel(self) -> Self | None:
         with calling("state"):
             written = write_down(self._subject)
             return None if written is None else self._wrap(pickle.loads(written))
 
-    def _wrap(self, subject: Any) -> NumPyLayer:
+    def _wrap(self, subject: Any) -> Self:
         """A layer that is told no mode, if this one was told one: copies keep it."""
-        layer = NumPyLayer(subject)
+        layer = type(self)(subject)
         layer.told = self.told
         return layer
 
@@ -147,36 +156,32 @@ class NumPyLayer:
             values = self._read(what)
             return None if values is None else describe_array(values)
 
-    def differentiate(self, forward: int, dy: Array) -> tuple[Array, Array | None, Array | None]:
-        """dx, dgamma and dbeta of the latest forward, by its number. Raises ValueError for an earlier one."""
+    def _differentiate(self, forward: int, dy: Array) -> Any:
+        """dx, or dx, dgamma and dbeta of the latest forward, by its number. Raises ValueError for an earlier one."""
         if forward != self._forwards:
             raise ValueError("another forward came in between: this layer keeps one, whose backward must come next")
-        with calling("backward"), np.errstate(all="ignore"):
-            returned = self._subject.backward(dy)
-            if not isinstance(returned, tuple | list):
-                returned = returned, getattr(self._subject, "dgamma", None), getattr(self._subject, "dbeta", None)
-            if len(returned) != 3:
-                raise SubjectError("backward", f"returned {len(returned)} values, wanted dx or (dx, dgamma, dbeta)")
-            dx, dgamma, dbeta = returned
-            return (
-                _check_array("backward", "returned as dx", dx),
-                None if dgamma is None else _check_array("backward", "left as dgamma", dgamma),
-                None if dbeta is None else _check_array("backward", "left as dbeta", dbeta),
-            )
+        returned = self._subject.backward(dy)
+        if isinstance(returned, tuple | list):
+            return returned
+        return returned, getattr(self._subject, "dgamma", None), getattr(self._subject, "dbeta", None)
 
     def _read(self, name: str) -> Array | None:
         values = getattr(self._subject, name, None)
-        return None if values is None else _check_array("state", f"has as {name}", values)
+        return None if values is None else check_array("state", f"has as {name}", values)
 
 
 class NumPyPass:
-    """One forward of a layer; `forward` is its number."""
+    """One forward of a layer, and its backward."""
 
-    def __init__(self, layer: NumPyLayer, forward: int, x: Array, y: Array, grad: Grad) -> None:
-        self._layer, self._forward, self._grad = layer, forward, grad
-        self._native = {"x": x, "y": y}
+    def __init__(self, x: Array, y: Array, backward: Backward, grad: Grad) -> None:
+        self._native, self._backward, self._grad = {"x": x, "y": y}, backward, grad
         # At once, because a later call may overwrite what it handed out (E8).
         self._y = np.array(y, order="C")
+
+    @property
+    def x(self) -> Array:
+        """The native input."""
+        return self._native["x"]
 
     @property
     def y(self) -> Array:
@@ -184,11 +189,20 @@ class NumPyPass:
 
     def backward(self, dy: Array) -> Gradients:
         self._native["dy"] = upstream = copy_array(dy)
-        found = self._layer.differentiate(self._forward, upstream)
-        self._native["dx"] = found[0]
+        with calling("backward"), np.errstate(all="ignore"):
+            found = self._backward(upstream)
+            if len(found) != 3:
+                raise SubjectError("backward", f"returned {len(found)} values, wanted dx or (dx, dgamma, dbeta)")
+            dx = check_array("backward", "returned as dx", found[0])
+            rest = zip(found[1:], ("left as dgamma", "left as dbeta"), strict=True)
+            dgamma, dbeta = (None if g is None else check_array("backward", where, g) for g, where in rest)
+        self._native["dx"] = dx
         asked = (self._grad.x, self._grad.gamma, self._grad.beta)
         return Gradients(
-            *(np.array(g) if g is not None and wanted else None for g, wanted in zip(found, asked, strict=True))
+            *(
+                np.array(g) if g is not None and wanted else None
+                for g, wanted in zip((dx, dgamma, dbeta), asked, strict=True)
+            )
         )
 
     def read(self, what: Literal["x", "y", "dy"]) -> Array:
@@ -217,7 +231,8 @@ def describe_array(values: Array) -> Description:
     return Description(str(values.dtype), "cpu", values.shape, strides)
 
 
-def _check_array(stage: Stage, verb: str, values: Any) -> Array:
+def check_array(stage: Stage, verb: str, values: Any) -> Array:
+    """What the subject handed over, an array of numbers. Raises SubjectError."""
     if not isinstance(values, np.ndarray):
         raise SubjectError(stage, f"{verb} a {type(values).__name__}, wanted a numpy.ndarray")
     if values.dtype.kind in "OSUMm":

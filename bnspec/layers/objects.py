@@ -48,6 +48,9 @@ SHAPES = (
     ),
     Shape("bnspec.layers.torch_seed", "torch", "a torch layer with gamma, beta, running_mean, running_var"),
     Shape("bnspec.layers.numpy_teaching", "numpy", "a NumPy layer with these names, and backward(dy)"),
+    Shape(
+        "bnspec.layers.numpy_functional", "numpy", "a NumPy layer with these names, and vjp(x) that gives y, backward"
+    ),
 )
 FUNCTION_SHAPE = "a function with the parameters of torch.nn.functional.batch_norm"
 
@@ -79,6 +82,9 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
         promises,
         Maker(source, adapter, "running_statistics" in offers - adapter.offered(subject)),
         adapter.framework,
+        declared.packages,
+        declared.forks,
+        declared.compiles,
     )
     free = promises.momentum == "free" and "running_statistics" in offers
     wide = () if source.takes("dtype") else adapter.probed_dtypes

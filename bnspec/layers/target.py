@@ -18,7 +18,15 @@ from typing import Any, NoReturn
 
 FORMS = "path/to/file.py:Name, package.module:Name or reference:NAME"
 # How to get a module that a target wants and the environment lacks; any other goes by its own name.
-INSTALLS = {"torch": "pip install torch, or pip install 'bnspec[torch]'"}
+INSTALLS = {
+    "torch": "pip install torch, or pip install 'bnspec[torch]'",
+    "flax": "pip install flax, or pip install 'bnspec[flax]'",
+    "haiku": "pip install dm-haiku, or pip install 'bnspec[haiku]'",
+    "equinox": "pip install equinox, or pip install 'bnspec[equinox]'",
+    "mlx": "pip install 'mlx[cpu]', or pip install 'bnspec[mlx]'",
+    "onnx": "pip install onnx onnxruntime, or pip install 'bnspec[onnx]'",
+    "onnxruntime": "pip install onnx onnxruntime, or pip install 'bnspec[onnx]'",
+}
 
 
 class TargetError(Exception):

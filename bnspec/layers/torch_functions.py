@@ -89,6 +89,9 @@ def resolve_function(
         leave_out(promises, without),
         Maker(function, roles, bound | arguments, positional),
         TORCH,
+        declared.packages,
+        declared.forks,
+        declared.compiles,
     )
     base = Structure(3, 2, "float32", "cpu", 1e-5 if eps is None else eps, pick_momentum(promises, 0.1))
     return complete(draft, base, Unproven(() if declared.dtypes else LOW), lambda _: name)

@@ -71,7 +71,7 @@ class BadInputRecord:
 def act_bad_input(stage: Stage) -> BadInputRecord:
     """Make all calls, the next ones in a new child where one was ended by its call."""
     calls, answers, limit_s = list_calls(stage), list[Answer](), LIMIT_S
-    fork = can_fork() and stage.device == "cpu"
+    fork = can_fork() and stage.subject.implementation.forks and stage.device == "cpu"
     recipe = stage.subject.recipe
     if not fork and recipe is None:
         answers = [answer_call(stage, call) for call in calls]  # nothing else can reach this subject

@@ -94,7 +94,7 @@ def list_known() -> Iterator[Known]:
 def list_cases(subject: Subject, dtype: str, seeds: int) -> Iterator[list[Case]]:
     """The sweeps that the subject can take, all seeds of one together."""
     for case in EXPERIMENTS["sweep"].literal:
-        if dtype in subject.promises.dtypes and len(case.shape) in subject.scope.ranks:
+        if dtype in subject.promises.dtypes and len(case.shape) in subject.promises.ranks:
             yield [replace(case, dtype=dtype, seed=seed) for seed in range(seeds)]
 
 

@@ -1,0 +1,92 @@
+"""equinox.nn.BatchNorm, mode="batch": a layer of single examples, mapped over the batch by name, and a state apart.
+
+Its buffers are sums that evaluation divides by 1 - momentum**batches; what is read and written here is the quotient.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bnspec.adapters.jax_arrays import DTYPES, Backward, as_array
+from bnspec.layers.protocol import Array
+
+AXIS = "batch"
+PARAMETERS = {"gamma": "weight", "beta": "bias"}
+SUMS = {"running_mean": 0, "running_var": 1}
+
+
+class Equinox:
+    """A module and its state. `options` are the constructor's own."""
+
+    bnspec_dialect = "equinox-batch"
+    bnspec_ranks = (2, 3, 4, 5)
+    bnspec_dtypes = DTYPES
+    bnspec_packages = ("equinox", "jax", "jaxlib")
+    bnspec_forks, bnspec_compiles = False, True
+    training = True
+
+    def __init__(
+        self, module: type[eqx.nn.BatchNorm], input_size: int, eps: float = 1e-5, momentum: float = 0.99,
+        dtype: Any = np.float32, **options: Any,
+    ) -> None:  # fmt: skip
+        settings = {"mode": "batch", **options}
+        self._module, self._state = eqx.nn.make_with_state(module)(
+            input_size, AXIS, eps=eps, momentum=momentum, dtype=jnp.dtype(dtype), **settings
+        )
+
+    @property
+    def _scale(self) -> Any:
+        batches = self._state.get(self._module.batch_counter)
+        return jnp.where(batches == 0, 1, 1 - self._module.momentum**batches)
+
+    def __getattr__(self, name: str) -> Array | None:
+        if name in PARAMETERS:
+            return as_array(getattr(self._module, PARAMETERS[name]))
+        if name in SUMS:
+            return as_array(self._state.get(self._module.batch_state_index)[SUMS[name]] / self._scale)
+        raise AttributeError(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in PARAMETERS:
+            self._module = eqx.tree_at(lambda m: getattr(m, PARAMETERS[name]), self._module, jnp.array(value))
+        elif name in SUMS:
+            sums = list(self._state.get(self._module.batch_state_index))
+            sums[SUMS[name]] = jnp.array(value) * self._scale
+            self._state = self._state.set(self._module.batch_state_index, tuple(sums))
+        else:
+            super().__setattr__(name, value)
+
+    def __call__(self, x: Array) -> Array:
+        y, self._state = self._run(self._module, jnp.array(x))
+        return np.asarray(y)
+
+    def vjp(self, x: Array) -> tuple[Array, Backward]:
+        parameters, rest = eqx.partition(self._module, eqx.is_inexact_array)
+        y, pull, self._state = jax.vjp(
+            lambda parameters, x: self._run(eqx.combine(parameters, rest), x), parameters, jnp.array(x), has_aux=True
+        )
+
+        def backward(dy: Array) -> tuple[Array, Array | None, Array | None]:
+            by, dx = pull(jnp.array(dy))
+            return np.asarray(dx), as_array(by.weight), as_array(by.bias)
+
+        return np.asarray(y), backward
+
+    def _run(self, module: eqx.nn.BatchNorm, x: jax.Array) -> tuple[jax.Array, Any]:
+        run: tuple[jax.Array, Any] = jax.vmap(
+            lambda example: module(example, self._state, inference=not self.training),
+            axis_name=AXIS,
+            out_axes=(0, None),
+        )(x)
+        return run
+
+
+def adapt(obj: Any) -> Any:
+    """equinox.nn.BatchNorm and its subclasses."""
+    return functools.partial(Equinox, obj) if isinstance(obj, type) and issubclass(obj, eqx.nn.BatchNorm) else None
