@@ -99,16 +99,18 @@ class ExpectedBuffers:
     e_var: Floats
 
 
-def _parameters(state: State, channels: int, a: Arithmetic) -> tuple[Number, Number]:
+def read_parameters(state: State, channels: int, a: Arithmetic) -> tuple[Number, Number]:
+    """Exact gamma and beta, (C,); 1 and 0 where the layer has none."""
     gamma = np.ones(channels) if state.gamma is None else state.gamma.reshape(-1)
     beta = np.zeros(channels) if state.beta is None else state.beta.reshape(-1)
     return a.array(gamma), a.array(beta)
 
 
-def _assemble(
+def assemble(
     terms: Terms, x: Array, forward: Normalised, gamma: Number, beta: Number, e: StatisticsError, eps: float,
     k: int | None, moments: Moments | None,
 ) -> ExpectedPass:  # fmt: skip
+    """The pass of a forward whose statistics have the errors `e`; `k` is None where they are constants."""
     a = terms.arithmetic
     values = Magnitudes(
         x.astype(np.float64), *(a.float64(v) for v in (forward.mean, forward.rstd, forward.deviation, gamma, beta))
@@ -125,7 +127,7 @@ def expect_training(terms: Terms, x: Array, state: State, eps: float) -> Expecte
     eps = keep_constant(terms.dialect, eps)
     moments = take_moments(a.array(flat))
     var = normalising_variance(moments, terms.dialect)
-    gamma, beta = _parameters(state, len(flat), a)
+    gamma, beta = read_parameters(state, len(flat), a)
     k = divisor(terms.dialect, moments.count)
     with np.errstate(all="ignore"):
         forward = normalise(a.array(flat), gamma, beta, moments.mean, var, a.array(np.asarray(eps)), a)
@@ -133,7 +135,7 @@ def expect_training(terms: Terms, x: Array, state: State, eps: float) -> Expecte
         shift = None if state.running_mean is None else np.abs(state.running_mean.reshape(-1).astype(np.float64))
         e_mean, e_var = bound_moments(flat.astype(np.float64), mean, biased, terms.rounding, terms.algorithm, shift)
         e = bound_statistics(e_mean, e_var, a.float64(var), moments.count / k, eps, terms.rounding)
-        return _assemble(terms, flat, forward, gamma, beta, e, eps, k, moments)
+        return assemble(terms, flat, forward, gamma, beta, e, eps, k, moments)
 
 
 def expect_evaluation(terms: Terms, x: Array, state: State, eps: float) -> ExpectedPass:
@@ -142,23 +144,23 @@ def expect_evaluation(terms: Terms, x: Array, state: State, eps: float) -> Expec
         raise ValueError("an evaluation is expected of a state without running statistics")
     a, flat = terms.arithmetic, channel_major(x)
     eps = keep_constant(terms.dialect, eps)
-    gamma, beta = _parameters(state, len(flat), a)
+    gamma, beta = read_parameters(state, len(flat), a)
     mean, var = a.array(state.running_mean.reshape(-1)), a.array(state.running_var.reshape(-1))
     with np.errstate(all="ignore"):
         forward = normalise(a.array(flat), gamma, beta, mean, var, a.array(np.asarray(eps)), a)
         e = exact_statistics(a.float64(var), eps, terms.rounding)
-        return _assemble(terms, flat, forward, gamma, beta, e, eps, None, None)
+        return assemble(terms, flat, forward, gamma, beta, e, eps, None, None)
 
 
 def expect_learned(terms: Terms, x: Array, state: State, learned: ExpectedBuffers, eps: float) -> ExpectedPass:
     """An evaluation of x (N, C, ...) by running statistics that the subject computed within the bounds of `learned`."""
     a, flat, r = terms.arithmetic, channel_major(x), terms.rounding
     eps = keep_constant(terms.dialect, eps)
-    gamma, beta = _parameters(state, len(flat), a)
+    gamma, beta = read_parameters(state, len(flat), a)
     with np.errstate(all="ignore"):
         forward = normalise(a.array(flat), gamma, beta, learned.mean, learned.var, a.array(np.asarray(eps)), a)
         e = bound_statistics(learned.e_mean, learned.e_var, a.float64(learned.var), 1.0, eps, r)
-        return _assemble(terms, flat, forward, gamma, beta, e, eps, None, None)
+        return assemble(terms, flat, forward, gamma, beta, e, eps, None, None)
 
 
 def begin_buffers(terms: Terms, state: State) -> ExpectedBuffers:

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from bnspec.conformance.table import EXPERIMENTS
 
 import bnspec
 from bnspec.certificate.model import TargetReport
+from bnspec.cli import main
 from bnspec.engine import child
 from bnspec.layers.target import load_target
 from bnspec.mutants.numpy_base import Array
@@ -209,3 +211,33 @@ def test_what_a_child_says_comes_in_order_and_so_does_its_end() -> None:
     worker = child.Child(work, fork=True)
     assert [worker.receive(10) for _ in range(3)] == [1, 2, child.DONE]
     assert replace(child.DONE) == child.DONE
+
+
+COMPLEX = Path(__file__).parent / "targets/complex_layers.py"
+
+
+@pytest.mark.parametrize("name", ["Plain", "SquaresOneByOne"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_complex_numbers_may_be_normalised_by_the_squared_distance(name: str, dtype: str) -> None:
+    for seed in range(3):
+        report = judge(load_target(f"{COMPLEX}:{name}").obj, ["B3", "B8"], dialect=None, seed=seed, dtypes=[dtype])
+        assert report.verdict == "conforms", report
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("Squares", "part of y"),
+        ("RealVariance", "part of y"),
+        ("RealMean", "imaginary part"),
+        ("Lost", "kind of numbers"),
+    ],
+)
+def test_other_answers_to_complex_numbers_are_refused(name: str, part: str, tmp_path: Path) -> None:
+    report = judge(load_target(f"{COMPLEX}:{name}").obj, ["B3", "B8"], dialect=None)
+    assert [report.clause(clause).outcome for clause in ("B3", "B8")] == ["fail", "fail"]
+    assert part in str(report.clause("B3").why)
+    assert (
+        main(["certify", f"{COMPLEX}:{name}", "--clause", "B3", "--profile", "smoke", "--scripts", str(tmp_path)]) == 1
+    )
+    assert len(list(tmp_path.iterdir())) == 1

@@ -16,11 +16,16 @@ LONG = 2000
 WIDTH = 96
 PACKED = '"""packed'
 """How a literal of packed numbers begins."""
+COMPLEX = '"complex '
+"""How one of complex numbers begins; these are few."""
 
 
 def write_numbers(values: Array) -> str:
     """A literal of numbers in the order of memory, for `numbers` of `READ_NUMBERS`."""
-    flat = (values.real if values.dtype.kind == "c" else values).reshape(-1).astype(np.float64)
+    if values.dtype.kind == "c":
+        pairs = zip(values.real.reshape(-1).tolist(), values.imag.reshape(-1).tolist(), strict=True)
+        return f'{COMPLEX}{" ".join(f"{write_number(a)},{write_number(b)}" for a, b in pairs)}"'
+    flat = values.reshape(-1).astype(np.float64)
     if flat.size <= LONG:
         lines = textwrap.wrap(" ".join(map(write_number, flat.tolist())), WIDTH)
         return f'"{lines[0] if lines else ""}"' if len(lines) < 2 else '"""\n' + "\n".join(lines) + '\n"""'
@@ -47,6 +52,12 @@ READ_NUMBERS = '''
 def numbers(text):
     """float64 numbers, written in hexadecimal."""
     return np.array([float.fromhex(word) for word in text.split()])
+'''
+READ_COMPLEX = '''
+def numbers(text):
+    """float64 or complex numbers, written in hexadecimal."""
+    words = [[float.fromhex(part) for part in word.split(",")] for word in text.removeprefix("complex ").split()]
+    return np.array([complex(*word) if len(word) == 2 else word[0] for word in words])
 '''
 READ_PACKED = '''
 def numbers(text):

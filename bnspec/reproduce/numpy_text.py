@@ -22,7 +22,7 @@ def array(dtype, shape, text, strides=None, offset=0):
 
 
 def look(value):
-    return np.array(value, dtype=np.float64)
+    return np.array(value, dtype=np.complex128 if np.iscomplexobj(value) else np.float64)
 
 
 def name_dtype(value):

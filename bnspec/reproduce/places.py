@@ -25,6 +25,8 @@ VIEWS: dict[str, Callable[[Array], Array]] = {
     "look({})": lambda a: a,
     "rows(look({}))": lambda a: np.moveaxis(a, 1, 0).reshape(a.shape[1], -1),
     "flat(look({}))": lambda a: a.reshape(-1),
+    "rows(look({})).real": lambda a: VIEWS["rows(look({}))"](a).real,
+    "rows(look({})).imag": lambda a: VIEWS["rows(look({}))"](a).imag,
 }
 """How the arrays of a step are looked at by judges."""
 LOOKS = '''

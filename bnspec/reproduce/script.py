@@ -17,7 +17,7 @@ from bnspec.engine.subject import Subject
 from bnspec.layers.objects import Maker
 from bnspec.layers.target import find_reference
 from bnspec.reproduce.endings import Text
-from bnspec.reproduce.literals import PACKED, READ_NUMBERS, READ_PACKED
+from bnspec.reproduce.literals import COMPLEX, PACKED, READ_COMPLEX, READ_NUMBERS, READ_PACKED
 from bnspec.reproduce.places import LOOKS, list_slices
 from bnspec.reproduce.steps import Trace
 from bnspec.reproduce.tracing import watch
@@ -105,7 +105,7 @@ def _join(text: Text, target: str, clause: str, remarks: tuple[str, ...], lines:
     modules = sorted([*used, "sys", *(["base64", "zlib"] if packed else [])])
     title = f'"""{clause}: {CLAUSES[clause].title}. Ends with 1 while that fails."""'
     imports = [*(f"import {module}" for module in modules), "", "import numpy as np", *text.imports]
-    read = READ_PACKED if packed else READ_NUMBERS
+    read = READ_PACKED if packed else READ_COMPLEX if COMPLEX in body else READ_NUMBERS
     said = [f"# {remark}" for remark in remarks]
     parts = [title, "", *said, "", *imports, "", *_import(target), read, text.helpers, LOOKS, "", body, ""]
     return "\n".join(parts)

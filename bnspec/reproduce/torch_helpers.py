@@ -8,7 +8,8 @@ def tensor(dtype, shape, text, strides=None, offset=0):
 
 
 def look(value):
-    return torch.as_tensor(value).detach().to(torch.float64).cpu().numpy().copy()
+    value = torch.as_tensor(value).detach().cpu()
+    return value.to(torch.complex128 if value.is_complex() else torch.float64).numpy().copy()
 
 
 def name_dtype(value):

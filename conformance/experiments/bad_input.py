@@ -165,7 +165,8 @@ def _list_batches(stage: Stage) -> Iterator[tuple[str, str, Array]]:
         if rank not in promises.ranks and rank < max(promises.ranks) + 2:
             yield "B2", f"rank {rank}", batch(n, c, *[2] * (rank - 2))
     yield "B3", "integers", (batch(*case.shape) * 8).astype(np.int64)
-    yield "B3", "complex numbers", batch(*case.shape).astype(np.complex64)
+    real = batch(*case.shape, dtype=np.dtype(np.float32))
+    yield "B3", "complex numbers", real + np.complex64(1j) * real[::-1, ..., ::-1] / 2
     other = np.dtype(np.float32 if own == np.float64 else np.float64)
     yield "B3", "another dtype than the parameters", batch(*case.shape, dtype=other)
     yield "B4", "one value per channel", batch(1, c, *[1] * len(positions))

@@ -11,6 +11,7 @@ from bnspec.spec.dialects import is_frozen
 from ..acting import Played, Stage
 from ..compare import VACUOUS, Fact, Judgement, compare, compare_bits, differs, want_finite, worst_of
 from ..expected import Terms, expect_evaluation, expect_training
+from ..expected_complex import expect_complex
 from ..experiments.bad_input import Answer, BadCall, BadInputRecord, read_error
 from ..experiments.training import TrainingRecord
 from ..experiments.untracked import UntrackedRecord
@@ -37,14 +38,14 @@ def judge_b2(record: BadInputRecord) -> Judgement:
 
 
 def judge_b3(record: BadInputRecord) -> Judgement:
-    """Complex numbers are refused; all else is refused or converted, and truncated where the dialect says so."""
+    """All is refused or answered as it should be; integers are truncated where the dialect says so."""
     truncates = record.stage.subject.dialect.integer_input == "truncate"
     checks = []
     for call, answer in record.of("B3"):
-        if call.x.dtype.kind == "c":
-            checks.append(_refuses(call, answer))
-        elif answer.refused:
+        if answer.refused:
             checks.append(_agree(str(call)))
+        elif call.x.dtype.kind == "c":
+            checks.append(_is_right_in_both_parts(record, call, answer))
         elif not (truncates and call.x.dtype.kind == "i"):
             checks.append(_is_right(record, call, answer))
     return worst_of(*checks)
@@ -148,8 +149,10 @@ def judge_b8(record: BadInputRecord) -> Judgement:
     for call, answer in record.answered:
         if answer.ending is not None:
             checks.append(_unanswered(str(call), answer, "an exception or an output"))
-        elif call.clause == "B1" or call.x.ndim < 2 or call.x.dtype.kind == "c":
+        elif call.clause == "B1" or call.x.ndim < 2:
             checks.append(_refuses(call, answer))
+        elif call.x.dtype.kind == "c" and not answer.refused:
+            checks.append(_is_right_in_both_parts(record, call, answer))
     return worst_of(*checks)
 
 
@@ -201,6 +204,29 @@ def _tell(answer: Answer) -> str:
     if answer.y is not None:
         return f"an output of shape {answer.y.shape} of {answer.y.dtype}"
     return answer.refused or f"a call that {answer.silent}"
+
+
+def _is_right_in_both_parts(record: BadInputRecord, call: BadCall, answer: Answer) -> Judgement:
+    """y is complex, and its parts are those of x by the squared distance from the mean."""
+    if answer.y is None:
+        return _unanswered(str(call), answer, EXCEPTION)
+    if answer.y.shape != call.x.shape:
+        return differs(f"shape of y of {call}", answer.y.shape, call.x.shape)
+    if answer.y.dtype.kind != "c":
+        return differs(f"kind of numbers in y of {call}", name_kind(answer.y.dtype), name_kind(call.x.dtype))
+    subject, device = record.stage.subject, record.stage.device
+    terms = Terms(
+        subject.dialect, subject.arithmetic("float32"), subject.rounding("float32", device), subject.algorithm
+    )
+    parts = expect_complex(terms, call.x, record.start, record.stage.case.eps, training=call.training)
+    return worst_of(
+        *(
+            compare(f"{name} of y of {call}", channel_major(got), part.forward.y, part.e_y, terms.arithmetic)
+            for name, got, part in zip(
+                ("real part", "imaginary part"), (answer.y.real, answer.y.imag), parts, strict=True
+            )
+        )
+    )
 
 
 def _is_right(record: BadInputRecord, call: BadCall, answer: Answer) -> Judgement:

@@ -29,9 +29,9 @@ BAD_INPUT: tuple[Clause, ...] = (
     Clause(
         id="B3",
         title="integer, complex and mixed dtypes",
-        statement="Integer input is refused or converted to the right answer; complex input is refused;"
-        " another dtype of x than that of the parameters is refused or converted. Nothing is truncated to integers,"
-        " unless the dialect says so.",
+        statement="Integer input is refused or converted to the right answer; complex input is refused"
+        " or normalised by the mean of |x - mu|^2; another dtype of x than that of the parameters is refused or"
+        " converted. Nothing is truncated to integers, unless the dialect says so.",
         why="The normalised values are not integers; and (x - mu)^2 of complex numbers is no squared distance.",
         source="measured: a reference evaluator that returns int64; NVIDIA/apex#133",
         bound="an exception, or e_y of the converted input",
