@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -37,15 +36,16 @@ def test_backwards_that_share_one_cache_are_refused() -> None:
     assert (report.clause("G1").outcome, report.clause("G8").outcome) == ("pass", "crashed")  # the shapes differ
 
 
-def test_packages_that_a_target_names_stand_in_the_certificate() -> None:
+def test_versions_that_a_target_declares_stand_in_the_certificate() -> None:
     environment = bnspec.certify(Functional, profile="smoke", clauses=["F1"]).targets[0].environment
-    assert environment["hypothesis"] == importlib.metadata.version("hypothesis")
+    assert environment["functional"] == "1.2"
+    assert "numpy" in environment
 
 
 @pytest.mark.parametrize(
     ("declared", "told"),
     [
-        ({"bnspec_packages": "numpy"}, "tuple of names of packages"),
+        ({"bnspec_versions": ("numpy",)}, "texts by name"),
         ({"bnspec_forks": "no"}, "True or False"),
         ({"bnspec_compiles": 1}, "True or False"),
     ],
@@ -104,7 +104,7 @@ def test_where_none_is_registered_the_object_is_what_it_is() -> None:
         ("haiku:BatchNorm", "bnspec[haiku]"),
         ("equinox.nn:BatchNorm", "bnspec[equinox]"),
         ("mlx.nn:BatchNorm", "bnspec[mlx]"),
-        ("bnspec.adapters.onnx:OnnxRuntime", "bnspec[onnx]"),
+        ("bnspec.adapters.onnxruntime:BatchNormalization", "bnspec[onnx]"),
     ],
 )
 def test_a_missing_framework_is_one_line_that_names_the_extra(

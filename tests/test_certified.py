@@ -117,7 +117,7 @@ def test_the_seed_is_refused_for_its_defects() -> None:
     report = bnspec.certify(load_target("reference:seed").obj, profile="smoke").targets[0]
     assert report.dialect == "makemore"
     failed = {clause.id: clause.why or "" for clause in report.clauses if clause.outcome in ("fail", "crashed")}
-    assert set(failed) == {"R1", "R8", "S2", "S5", "B1", "B2", "B3", "B8", "B10"}
+    assert set(failed) == {"R1", "R8", "S2", "S5", "B1", "B2", "B8", "B10"}
     assert "shape of running_mean after a batch: got (1," in failed["R1"]
     assert "the graph of the pass" in failed["R8"]
     assert "deepcopy" in failed["S2"]
@@ -181,7 +181,7 @@ def test_right_ones_by_other_roads_are_not_refused(layer: RightLayer, monkeypatc
     """Each in one dtype and two ranks, in turn: `bnspec selftest` tries all."""
     turn = RIGHT_LAYERS.index(layer)
     target = load_target(layer.target).obj
-    monkeypatch.setattr(target, "bnspec_ranks", ((2, 3), (2, 4), (3, 5))[turn % 3], raising=False)
+    monkeypatch.setattr(target, "bnspec_ranks", (2, 3 + turn % 3), raising=False)
     certificate = bnspec.certify(
         target, dialect=layer.dialect, profile="smoke", dtypes=[("float32", "float64")[turn % 2]]
     )

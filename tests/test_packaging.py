@@ -25,7 +25,7 @@ PACKAGED = {"bnspec": "bnspec", "conformance": "bnspec/conformance", "reference"
 GPU_LIBRARIES = ("cuda-", "nvidia-", "triton")
 
 
-FRAMEWORKS = ("equinox", "flax", "haiku", "mlx", "onnx")
+FRAMEWORKS = ("equinox", "flax", "haiku", "keras", "mlx", "onnx", "paddle", "tensorflow", "tinygrad")
 """Extras of adapters, which are tried in environments of their own."""
 
 

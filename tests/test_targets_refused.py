@@ -32,7 +32,7 @@ def declaring(**declarations: Any) -> type:
         (RIGHT.PlainTorch(3), {"eps": 1.0}, ["instance of PlainTorch takes no arguments", "name its class"]),
         (RIGHT.PlainTorch, {"epz": 1.0}, ["PlainTorch has no parameter 'epz'", "did you mean eps?"]),
         (F.batch_norm, {"epz": 1.0}, ["batch_norm has no parameter 'epz'", "did you mean eps?"]),
-        (REFUSED.Depends, {}, ["Depends needs a value for 'num_dims'", "--arg num_dims=VALUE"]),
+        (REFUSED.Depends, {}, ["Depends needs a value for 'groups'", "--arg groups=VALUE"]),
         (REFUSED.wants_more, {}, ["wants_more needs a value for 'mode'", "--arg mode=VALUE"]),
         (REFUSED.lacks_training, {}, ["lacks_training has no parameter training"]),
         (REFUSED.NoEps, {}, ["NoEps takes no eps", "attribute eps or epsilon", "bnspec_eps = ..."]),

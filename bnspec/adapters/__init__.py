@@ -35,6 +35,9 @@ ROWS = (
     Row("haiku", "haiku"),
     Row("equinox", "equinox"),
     Row("mlx", "mlx.nn"),
+    Row("keras", "keras"),
+    Row("paddle", "paddle"),
+    Row("tinygrad", "tinygrad"),
 )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from bnspec.layers.protocol import Array
+
+Backward = Callable[[Array], tuple[Array, Array | None, Array | None]]
+"""From dy to dx, dgamma and dbeta, the channel on axis 1."""
 
 
 def to_last(x: Array) -> Array:

@@ -1,11 +1,13 @@
 """equinox.nn.BatchNorm, mode="batch": a layer of single examples, mapped over the batch by name, and a state apart.
 
-Its buffers are sums that evaluation divides by 1 - momentum**batches; what is read and written here is the quotient.
+Its buffers are sums that evaluation divides by 1 - momentum**batches; what is read here is the quotient. What is
+written is what evaluations read until the next training batch, which goes on from the sums.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -13,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bnspec.adapters.jax_arrays import DTYPES, Backward, as_array
+from bnspec.adapters.axes import Backward
+from bnspec.adapters.jax_arrays import DTYPES, as_array
 from bnspec.layers.protocol import Array
 
 AXIS = "batch"
@@ -27,7 +30,7 @@ class Equinox:
     bnspec_dialect = "equinox-batch"
     bnspec_ranks = (2, 3, 4, 5)
     bnspec_dtypes = DTYPES
-    bnspec_packages = ("equinox", "jax", "jaxlib")
+    bnspec_versions: Mapping[str, str] = {"equinox": eqx.__version__, "jax": jax.__version__}
     bnspec_forks, bnspec_compiles = False, True
     training = True
 
@@ -39,38 +42,46 @@ class Equinox:
         self._module, self._state = eqx.nn.make_with_state(module)(
             input_size, AXIS, eps=eps, momentum=momentum, dtype=jnp.dtype(dtype), **settings
         )
+        self._written: Any = None
 
-    @property
-    def _scale(self) -> Any:
+    def _averages(self) -> tuple[Any, Any]:
+        if self._written is not None:
+            mean, var = self._written.get(self._module.batch_state_index)
+            return mean, var
         batches = self._state.get(self._module.batch_counter)
-        return jnp.where(batches == 0, 1, 1 - self._module.momentum**batches)
+        mean, var = self._state.get(self._module.batch_state_index)
+        scale = jnp.where(batches == 0, 1, 1 - self._module.momentum**batches)
+        return mean / scale, var / scale
 
     def __getattr__(self, name: str) -> Array | None:
         if name in PARAMETERS:
             return as_array(getattr(self._module, PARAMETERS[name]))
         if name in SUMS:
-            return as_array(self._state.get(self._module.batch_state_index)[SUMS[name]] / self._scale)
+            return as_array(self._averages()[SUMS[name]])
         raise AttributeError(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in PARAMETERS:
             self._module = eqx.tree_at(lambda m: getattr(m, PARAMETERS[name]), self._module, jnp.array(value))
         elif name in SUMS:
-            sums = list(self._state.get(self._module.batch_state_index))
-            sums[SUMS[name]] = jnp.array(value) * self._scale
-            self._state = self._state.set(self._module.batch_state_index, tuple(sums))
+            averages = list(self._averages())
+            averages[SUMS[name]] = jnp.array(value)
+            fresh = self._state.set(self._module.batch_counter, jnp.array(0))  # by which nothing is divided
+            self._written = fresh.set(self._module.batch_state_index, tuple(averages))
         else:
             super().__setattr__(name, value)
 
     def __call__(self, x: Array) -> Array:
-        y, self._state = self._run(self._module, jnp.array(x))
+        y, state = self._run(self._module, jnp.array(x))
+        self._keep(state)
         return np.asarray(y)
 
     def vjp(self, x: Array) -> tuple[Array, Backward]:
         parameters, rest = eqx.partition(self._module, eqx.is_inexact_array)
-        y, pull, self._state = jax.vjp(
+        y, pull, state = jax.vjp(
             lambda parameters, x: self._run(eqx.combine(parameters, rest), x), parameters, jnp.array(x), has_aux=True
         )
+        self._keep(state)
 
         def backward(dy: Array) -> tuple[Array, Array | None, Array | None]:
             by, dx = pull(jnp.array(dy))
@@ -79,12 +90,15 @@ class Equinox:
         return np.asarray(y), backward
 
     def _run(self, module: eqx.nn.BatchNorm, x: jax.Array) -> tuple[jax.Array, Any]:
+        state = self._state if self.training or self._written is None else self._written
         run: tuple[jax.Array, Any] = jax.vmap(
-            lambda example: module(example, self._state, inference=not self.training),
-            axis_name=AXIS,
-            out_axes=(0, None),
+            lambda example: module(example, state, inference=not self.training), axis_name=AXIS, out_axes=(0, None)
         )(x)
         return run
+
+    def _keep(self, state: Any) -> None:
+        if self.training:
+            self._state, self._written = state, None
 
 
 def adapt(obj: Any) -> Any:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
+import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bnspec.adapters.axes import from_last
-from bnspec.adapters.jax_arrays import DTYPES, Backward, answer, as_array, send
+from bnspec.adapters.axes import Backward, from_last
+from bnspec.adapters.jax_arrays import DTYPES, answer, as_array, send
 from bnspec.layers.protocol import Array
 
 PLACES = {
@@ -28,7 +30,7 @@ class Linen:
     bnspec_dialect = "flax"
     bnspec_ranks = (2, 3, 4, 5)
     bnspec_dtypes = DTYPES
-    bnspec_packages = ("flax", "jax", "jaxlib")
+    bnspec_versions: Mapping[str, str] = {"flax": flax.__version__, "jax": jax.__version__}
     bnspec_forks, bnspec_compiles = False, True
     training = True
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from bnspec.adapters.axes import from_last
-from bnspec.adapters.jax_arrays import DTYPES, Backward, answer, as_array, send
+from bnspec.adapters.axes import Backward, from_last
+from bnspec.adapters.jax_arrays import DTYPES, answer, as_array, send
 from bnspec.layers.protocol import Array
 
 VARIABLES = {"gamma": "scale", "beta": "bias", "running_mean": "mean", "running_var": "var"}
@@ -23,7 +25,7 @@ class Nnx:
     bnspec_dialect = "flax-nnx"
     bnspec_ranks = (2, 3, 4, 5)
     bnspec_dtypes = DTYPES
-    bnspec_packages = ("flax", "jax", "jaxlib")
+    bnspec_versions: Mapping[str, str] = {"flax": flax.__version__, "jax": jax.__version__}
     bnspec_forks, bnspec_compiles = False, True
     training = True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import haiku as hk
@@ -10,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bnspec.adapters.axes import from_last
-from bnspec.adapters.jax_arrays import DTYPES, Backward, answer, as_array, send
+from bnspec.adapters.axes import Backward, from_last
+from bnspec.adapters.jax_arrays import DTYPES, answer, as_array, send
 from bnspec.layers.protocol import Array
 
 PARAMETERS = {"gamma": "scale", "beta": "offset"}
@@ -24,13 +25,13 @@ class Haiku:
     bnspec_dialect = "haiku"
     bnspec_ranks = (2, 3, 4, 5)
     bnspec_dtypes = DTYPES
-    bnspec_packages = ("dm-haiku", "jax", "jaxlib")
+    bnspec_versions: Mapping[str, str] = {"haiku": hk.__version__, "jax": jax.__version__}
     bnspec_forks, bnspec_compiles = False, True
     training = True
 
     def __init__(
         self, module: type[hk.BatchNorm], features: int, eps: float = 1e-5, decay_rate: float = 0.9,
-        dtype: Any = np.float32, rank: int = 2, **options: Any,
+        dtype: Any = np.float32, num_dims: int = 2, **options: Any,
     ) -> None:  # fmt: skip
         settings = {"create_scale": True, "create_offset": True, **options}
 
@@ -38,7 +39,7 @@ class Haiku:
             return module(decay_rate=decay_rate, eps=eps, **settings, name="bn")(x, training)
 
         self._run = hk.without_apply_rng(hk.transform_with_state(run))
-        x = jnp.zeros((2,) + (1,) * (rank - 2) + (features,), dtype)
+        x = jnp.zeros((2,) + (1,) * (num_dims - 2) + (features,), dtype)
         self._parameters, self._state = self._run.init(jax.random.key(0), x, True)
 
     def __getattr__(self, name: str) -> Array | None:

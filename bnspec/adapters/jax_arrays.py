@@ -9,13 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bnspec.adapters.axes import from_last, to_last
+from bnspec.adapters.axes import Backward, from_last, to_last
 from bnspec.layers.protocol import Array
 
 DTYPES = ("float32", "float64") if jax.config.jax_enable_x64 else ("float32",)
 """JAX has 64 bits where the process asks for them, as by JAX_ENABLE_X64=1."""
-
-Backward = Callable[[Array], tuple[Array, Array | None, Array | None]]
 
 
 def as_array(values: Any) -> Array | None:

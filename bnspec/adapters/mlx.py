@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from bnspec.adapters.axes import from_last, to_last
+from bnspec.adapters.axes import Backward, from_last, to_last
 from bnspec.layers.protocol import Array
 
 NAMES = {"gamma": "weight", "beta": "bias", "running_mean": "running_mean", "running_var": "running_var"}
@@ -22,7 +22,7 @@ class Mlx:
     bnspec_dialect = "mlx"
     bnspec_ranks = (2, 3, 4)
     bnspec_dtypes = ("float32", "float64")
-    bnspec_packages = ("mlx",)
+    bnspec_versions: Mapping[str, str] = {"mlx": mx.__version__}
     bnspec_forks = False
     training = True
 
@@ -62,7 +62,7 @@ class Mlx:
         self._module.train(self.training)
         return from_last(self._module(send(to_last(x))))
 
-    def vjp(self, x: Array) -> tuple[Array, Callable[[Array], tuple[Array, Array | None, Array | None]]]:
+    def vjp(self, x: Array) -> tuple[Array, Backward]:
         native, training = send(to_last(x)), self.training
         held = {name: getattr(self._module, name) for name in NAMES.values() if name in self._module}
         y = self(x)

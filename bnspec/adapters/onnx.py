@@ -1,11 +1,11 @@
-"""The operator BatchNormalization of ONNX, as onnxruntime and onnx's reference evaluator compute it; no gradients.
+"""The operator BatchNormalization of ONNX, as onnx's own reference evaluator computes it; no gradients.
 
 The operator owns nothing: parameters and running statistics go in, and come out anew where it trains.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -20,20 +20,12 @@ OPSET = 15
 Run = Callable[[dict[str, Array]], list[Array]]
 
 
-def evaluate_by_reference(model: onnx.ModelProto) -> Run:
+def evaluate(model: onnx.ModelProto) -> Run:
     """By the evaluator that onnx itself has, in NumPy."""
     from onnx.reference import ReferenceEvaluator
 
     evaluator = ReferenceEvaluator(model)
     return lambda feeds: list(evaluator.run(None, feeds))
-
-
-def evaluate_by_onnxruntime(model: onnx.ModelProto) -> Run:
-    """By onnxruntime on the CPU."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return lambda feeds: list(session.run(None, feeds))
 
 
 @cache
@@ -51,15 +43,15 @@ def load(
     return evaluate(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9))
 
 
-class OnnxReference:
+class BatchNormalization:
     """One node for training and one for inference, and what goes in and comes out of them."""
 
     bnspec_dialect = "onnx"
     bnspec_ranks = (2, 3, 4, 5)
     bnspec_dtypes = ("float32", "float64")
-    bnspec_packages: tuple[str, ...] = ("onnx",)
+    bnspec_versions: Mapping[str, str] = {"onnx": onnx.__version__}
     bnspec_without = ("gradients", "initial_state")
-    evaluate = staticmethod(evaluate_by_reference)
+    evaluate = staticmethod(evaluate)
     training = True
 
     def __init__(
@@ -75,11 +67,3 @@ class OnnxReference:
         if self.training:
             _, self.running_mean, self.running_var = found
         return found[0]
-
-
-class OnnxRuntime(OnnxReference):
-    """The same by onnxruntime."""
-
-    bnspec_dialect = "onnxruntime"
-    bnspec_packages = ("onnxruntime", "onnx")
-    evaluate = staticmethod(evaluate_by_onnxruntime)

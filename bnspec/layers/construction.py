@@ -15,7 +15,8 @@ CHANNEL_NAMES = ("num_features", "dim", "channels", "num_channels", "features", 
 EPS_NAMES = ("eps", "epsilon")
 MOMENTUM_NAMES = ("momentum", "decay_rate", "decay")
 TRACKING, AFFINE, BIAS = "track_running_stats", "affine", "bias"
-SETTINGS = (*EPS_NAMES, *MOMENTUM_NAMES, "rank", "dtype", "device", TRACKING, AFFINE, BIAS)
+RANK = "num_dims"
+SETTINGS = (*EPS_NAMES, *MOMENTUM_NAMES, RANK, "dtype", "device", TRACKING, AFFINE, BIAS)
 
 
 class Source(Protocol):
@@ -65,7 +66,7 @@ class Template:
 class Construction:
     """Calls of a class or factory. `channels` names the parameter for their number: "" the first place, None none.
 
-    A parameter `rank` is told the rank of the batches.
+    A parameter `RANK` is told the rank of the batches.
     """
 
     maker: Callable[..., Any]
@@ -114,8 +115,8 @@ class Construction:
             named[self.eps_name] = structure.eps
         if self.momentum_name is not None:
             named[self.momentum_name] = structure.momentum
-        if "rank" in self.settings:
-            named["rank"] = structure.rank
+        if RANK in self.settings:
+            named[RANK] = structure.rank
         return [structure.channels] if self.channels == "" else [], named | native | self.arguments
 
 

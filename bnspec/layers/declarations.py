@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from bnspec.layers.adapter import read_attribute
@@ -21,9 +21,9 @@ DEVICES = ("cpu", "cuda")
 class Declarations:
     """Attributes of the target, each without its prefix; None where it declares none.
 
-    `packages` are those whose versions belong into the certificate; `forks` is False where a child that is forked
-    cannot call the layer, because threads of a pool are not there; `compiles` is True where each new shape of a batch
-    takes a good part of a second, so that few shapes are drawn.
+    `versions` by name are what the certificate should tell of besides the framework; `forks` is False where a child
+    that is forked cannot call the layer, because threads of a pool are not there; `compiles` is True where each new
+    shape of a batch takes a good part of a second, so that few shapes are drawn.
     """
 
     dialect: str | None = None
@@ -35,7 +35,7 @@ class Declarations:
     algorithm: str | None = None
     reproducible: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
     forks: bool = True
     compiles: bool = False
 
@@ -43,12 +43,12 @@ class Declarations:
 def read_declarations(*sources: Any) -> Declarations:
     """Each declaration from the first source that has it: a factory, then what it makes. Raises TargetError."""
     found = {}
-    for field in fields(Declarations):
-        name = f"bnspec_{field.name}"
+    for declared in fields(Declarations):
+        name = f"bnspec_{declared.name}"
         values = (read_attribute(source, name) for source in sources)
         value = next((value for value in values if value is not None), None)
         if value is not None:
-            found[field.name] = _READERS[field.name](name, value)
+            found[declared.name] = _READERS[declared.name](name, value)
     return Declarations(**found)
 
 
@@ -86,10 +86,10 @@ def _read_ranks(name: str, value: Any) -> tuple[int, ...]:
     return tuple(value)
 
 
-def _read_packages(name: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, tuple | list) or not all(isinstance(v, str) for v in value):
-        raise TargetError(f"{name} is {value!r}: a tuple of names of packages is wanted, such as ('numpy',)")
-    return tuple(value)
+def _read_versions(name: str, value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping) or not all(isinstance(text, str) for pair in value.items() for text in pair):
+        raise TargetError(f"{name} is {value!r}: texts by name are wanted, such as {{'numpy': '2.4'}}")
+    return dict(value)
 
 
 def _read_truth(name: str, value: Any) -> bool:
@@ -146,7 +146,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "algorithm": _read_name(tuple(CLASSES)),
     "reproducible": _read_names(tuple(REPEATS)),
     "without": _read_names(tuple(ABILITIES)),
-    "packages": _read_packages,
+    "versions": _read_versions,
     "forks": _read_truth,
     "compiles": _read_truth,
 }

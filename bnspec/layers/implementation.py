@@ -6,8 +6,7 @@ import importlib
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from dataclasses import dataclass, field, replace
 from itertools import product
 from types import ModuleType
 from typing import Any
@@ -38,7 +37,7 @@ from bnspec.spec.formats import PRECISIONS
 class Implementation:
     """What a target resolves to. `dialect_source` is "the target" or "the adapter", "" where neither has one.
 
-    `packages`, `forks` and `compiles` are as declared (`bnspec.layers.declarations`).
+    `versions`, `forks` and `compiles` are as declared (`bnspec.layers.declarations`).
     """
 
     name: str
@@ -47,7 +46,7 @@ class Implementation:
     promises: Promises
     maker: Callable[[Structure], Layer]
     framework: Framework
-    packages: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
     forks: bool = True
     compiles: bool = False
 
@@ -62,7 +61,7 @@ class Implementation:
 
     def environment(self) -> dict[str, str]:
         """Versions of the framework, threads and names of devices."""
-        return {**self.framework.environment(), **{package: version(package) for package in self.packages}}
+        return {**self.framework.environment(), **self.versions}
 
 
 @dataclass(frozen=True)

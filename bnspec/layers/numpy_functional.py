@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,7 +20,7 @@ class FunctionalLayer(NumPyLayer):
     def _forward(self, native: Array, grad: Grad) -> tuple[Any, Backward]:
         if grad.x or grad.gamma or grad.beta:
             y, backward = self._subject.vjp(native)
-            return y, backward
+            return y, functools.partial(_answer, backward)
         return super()._forward(native, grad)
 
     def add_up(self, passes: Sequence[NumPyPass], dys: Sequence[Array]) -> Sequence[Gradients]:
@@ -39,6 +40,11 @@ class FunctionalLayer(NumPyLayer):
             with calling("state"):
                 passed.x[...] = x
         return self._pass(passed.x, training, grad)
+
+
+def _answer(backward: Callable[[Array], Any], dy: Array) -> Sequence[Any]:
+    with calling("backward"), np.errstate(all="ignore"):
+        return tuple(backward(dy))
 
 
 def _add(gradients: list[Array | None]) -> Array | None:

@@ -7,7 +7,7 @@ import functools
 import pickle
 import sys
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -27,8 +27,8 @@ from bnspec.layers.protocol import (
 )
 from bnspec.layers.strides import copy_layout
 
-Backward = Callable[[Array], Any]
-"""From dy to dx, dgamma and dbeta."""
+Backward = Callable[[Array], Sequence[Any]]
+"""From dy to dx, dgamma and dbeta. Raises SubjectError."""
 
 NAMES = Names("gamma", "beta", "running_mean", "running_var", "batches")
 
@@ -156,14 +156,15 @@ class NumPyLayer:
             values = self._read(what)
             return None if values is None else describe_array(values)
 
-    def _differentiate(self, forward: int, dy: Array) -> Any:
+    def _differentiate(self, forward: int, dy: Array) -> Sequence[Any]:
         """dx, or dx, dgamma and dbeta of the latest forward, by its number. Raises ValueError for an earlier one."""
         if forward != self._forwards:
             raise ValueError("another forward came in between: this layer keeps one, whose backward must come next")
-        returned = self._subject.backward(dy)
-        if isinstance(returned, tuple | list):
-            return returned
-        return returned, getattr(self._subject, "dgamma", None), getattr(self._subject, "dbeta", None)
+        with calling("backward"), np.errstate(all="ignore"):
+            returned = self._subject.backward(dy)
+            if isinstance(returned, tuple | list):
+                return returned
+            return returned, getattr(self._subject, "dgamma", None), getattr(self._subject, "dbeta", None)
 
     def _read(self, name: str) -> Array | None:
         values = getattr(self._subject, name, None)
@@ -189,13 +190,12 @@ class NumPyPass:
 
     def backward(self, dy: Array) -> Gradients:
         self._native["dy"] = upstream = copy_array(dy)
-        with calling("backward"), np.errstate(all="ignore"):
-            found = self._backward(upstream)
-            if len(found) != 3:
-                raise SubjectError("backward", f"returned {len(found)} values, wanted dx or (dx, dgamma, dbeta)")
-            dx = check_array("backward", "returned as dx", found[0])
-            rest = zip(found[1:], ("left as dgamma", "left as dbeta"), strict=True)
-            dgamma, dbeta = (None if g is None else check_array("backward", where, g) for g, where in rest)
+        found = self._backward(upstream)
+        if len(found) != 3:
+            raise SubjectError("backward", f"returned {len(found)} values, wanted dx or (dx, dgamma, dbeta)")
+        dx = check_array("backward", "returned as dx", found[0])
+        rest = zip(found[1:], ("left as dgamma", "left as dbeta"), strict=True)
+        dgamma, dbeta = (None if g is None else check_array("backward", where, g) for g, where in rest)
         self._native["dx"] = dx
         asked = (self._grad.x, self._grad.gamma, self._grad.beta)
         return Gradients(

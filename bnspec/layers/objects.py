@@ -82,7 +82,7 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
         promises,
         Maker(source, adapter, "running_statistics" in offers - adapter.offered(subject)),
         adapter.framework,
-        declared.packages,
+        declared.versions,
         declared.forks,
         declared.compiles,
     )

@@ -17,16 +17,22 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 FORMS = "path/to/file.py:Name, package.module:Name or reference:NAME"
-# How to get a module that a target wants and the environment lacks; any other goes by its own name.
-INSTALLS = {
-    "torch": "pip install torch, or pip install 'bnspec[torch]'",
-    "flax": "pip install flax, or pip install 'bnspec[flax]'",
-    "haiku": "pip install dm-haiku, or pip install 'bnspec[haiku]'",
-    "equinox": "pip install equinox, or pip install 'bnspec[equinox]'",
-    "mlx": "pip install 'mlx[cpu]', or pip install 'bnspec[mlx]'",
-    "onnx": "pip install onnx onnxruntime, or pip install 'bnspec[onnx]'",
-    "onnxruntime": "pip install onnx onnxruntime, or pip install 'bnspec[onnx]'",
+PACKAGES = {
+    "torch": "torch",
+    "flax": "flax",
+    "haiku": "dm-haiku",
+    "equinox": "equinox",
+    "keras": "keras",
+    "tensorflow": "tensorflow-cpu",
+    "paddle": "paddlepaddle",
+    "mlx": "'mlx[cpu]'",
+    "tinygrad": "tinygrad",
+    "onnx": "onnx onnxruntime",
+    "onnxruntime": "onnx onnxruntime",
 }
+"""What to install for the module of a framework; the extra of bnspec is named as the module is."""
+EXTRAS = {"onnxruntime": "onnx"}
+"""But for these."""
 
 
 class TargetError(Exception):
@@ -111,7 +117,9 @@ def suggest(name: str, known: Iterable[str]) -> str:
 def tell_install(module: str) -> str:
     """How to install the package of a module."""
     root = module.partition(".")[0]
-    return INSTALLS.get(root, f"pip install {root}")
+    if root not in PACKAGES:
+        return f"pip install {root}"
+    return f"pip install {PACKAGES[root]}, or pip install 'bnspec[{EXTRAS.get(root, root)}]'"
 
 
 def find_reference(name: str) -> str:

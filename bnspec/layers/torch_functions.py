@@ -89,7 +89,7 @@ def resolve_function(
         leave_out(promises, without),
         Maker(function, roles, bound | arguments, positional),
         TORCH,
-        declared.packages,
+        declared.versions,
         declared.forks,
         declared.compiles,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ Gradients = tuple[Any, Any, Any]
 class Functional(BatchNorm):
     """Every forward gives its own backward."""
 
-    bnspec_packages = ("numpy", "hypothesis")
+    bnspec_versions: Mapping[str, str] = {"functional": "1.2"}
 
     def vjp(self, x: Any) -> tuple[Any, Callable[[Any], Gradients]]:
         y = self(x)
@@ -69,9 +69,9 @@ class Adapted:
     bnspec_without = ("gradients", "affine")
     training = True
 
-    def __init__(self, features: int, decay: float = 0.9, rank: int = 2) -> None:
+    def __init__(self, features: int, decay: float = 0.9, num_dims: int = 2) -> None:
         self.running_mean, self.running_var = np.zeros(features), np.ones(features)
-        self._layer, self._rank = Foreign(features, decay), rank
+        self._layer, self._rank = Foreign(features, decay), num_dims
 
     def __call__(self, x: Any) -> Any:
         if x.shape[1] != self._layer.width or x.ndim != self._rank or x.dtype.kind == "c":

@@ -17,7 +17,7 @@ class NoEps(Spy):  # type: ignore[misc]  # Any to mypy, as all neighbours
 
 
 class Depends(PlainTorch):  # type: ignore[misc]  # of an import that is not found
-    def __init__(self, num_features: int, num_dims: int) -> None:
+    def __init__(self, num_features: int, groups: int) -> None:
         super().__init__(num_features)
 
 
