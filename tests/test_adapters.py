@@ -6,12 +6,14 @@ import importlib.util
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import bnspec
 from bnspec import adapters
 from bnspec.cli import main
 from bnspec.layers.implementation import resolve
+from bnspec.layers.protocol import Structure
 from bnspec.layers.target import TargetError
 from tests.targets import adapted_layers
 from tests.targets.adapted_layers import Adapted, Foreign, Functional, OneCache
@@ -29,6 +31,17 @@ def test_a_layer_whose_forwards_give_their_backwards_may_let_them_wait() -> None
     report = bnspec.certify(Functional, profile="smoke", dtypes=["float64"]).targets[0]
     assert report.verdict == "conforms", report
     assert {report.clause(clause).outcome for clause in ("G1", "G2", "G8", "S6", "S5")} == {"pass"}
+
+
+def test_an_input_that_the_subject_may_not_write_to_is_refilled_all_the_same() -> None:
+    implementation = resolve(Functional)
+    layer = implementation.make(Structure(3, 2, "float64", "cpu", 1e-5, 0.1))
+    x = np.arange(12.0).reshape(4, 3)
+    x.flags.writeable = False
+    passed = layer.run(x, training=True)
+    again = layer.run_again(passed, training=True, x=2 * x)  # type: ignore[attr-defined]  # of `reentrance`
+    assert np.array_equal(again.x, 2 * x)
+    assert not again.x.flags.writeable
 
 
 def test_backwards_that_share_one_cache_are_refused() -> None:

@@ -37,8 +37,9 @@ class FunctionalLayer(NumPyLayer):
 
     def run_again(self, passed: NumPyPass, *, training: bool, grad: Grad = NONE, x: Array | None = None) -> NumPyPass:
         if x is not None:
-            with calling("state"):
-                passed.x[...] = x
+            guarded, passed.x.flags.writeable = not passed.x.flags.writeable, True  # from the subject, and not from us
+            passed.x[...] = x
+            passed.x.flags.writeable = not guarded
         return self._pass(passed.x, training, grad)
 
 
