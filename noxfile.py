@@ -2,7 +2,7 @@
 
 nox -l                          lists them
 nox -s "frameworks(flax)"       certifies those of one at the profile standard
-nox -s small -- smoke           what CI does: the environments that install and run in seconds
+nox -s small -- smoke           those that install and run in seconds
 """
 
 from __future__ import annotations

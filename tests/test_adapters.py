@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from importlib.metadata import EntryPoint
-from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,9 +13,11 @@ import bnspec
 from bnspec import adapters
 from bnspec.cli import main
 from bnspec.layers.implementation import resolve
+from bnspec.layers.numpy_functional import FunctionalLayer
 from bnspec.layers.protocol import Structure
 from bnspec.layers.target import TargetError
-from tests.targets import adapted_layers
+from bnspec.spec.clauses import CLAUSES
+from tests.frameworks import TABLE
 from tests.targets.adapted_layers import Adapted, Foreign, Functional, OneCache
 
 MODULE = "tests.targets.adapted_layers"
@@ -35,11 +37,11 @@ def test_a_layer_whose_forwards_give_their_backwards_may_let_them_wait() -> None
 
 def test_an_input_that_the_subject_may_not_write_to_is_refilled_all_the_same() -> None:
     implementation = resolve(Functional)
-    layer = implementation.make(Structure(3, 2, "float64", "cpu", 1e-5, 0.1))
+    layer = cast(FunctionalLayer, implementation.make(Structure(3, 2, "float64", "cpu", 1e-5, 0.1)))
     x = np.arange(12.0).reshape(4, 3)
     x.flags.writeable = False
     passed = layer.run(x, training=True)
-    again = layer.run_again(passed, training=True, x=2 * x)  # type: ignore[attr-defined]  # of `reentrance`
+    again = layer.run_again(passed, training=True, x=2 * x)
     assert np.array_equal(again.x, 2 * x)
     assert not again.x.flags.writeable
 
@@ -104,10 +106,16 @@ def test_an_adapter_that_raises_is_told_by_name(monkeypatch: pytest.MonkeyPatch)
 
 def test_where_none_is_registered_the_object_is_what_it_is() -> None:
     assert adapters.adapt(Foreign) is Foreign
-    assert Path(str(adapted_layers.__file__)).is_file()
 
 
-# Frameworks that are not there
+# Frameworks
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_table_of_frameworks_names_clauses_that_decide(name: str) -> None:
+    for row in TABLE[name]["certified"]:
+        assert {CLAUSES[clause].level for clause in row.get("misses", ())} <= {"MUST"}
+        assert row["target"].count(":") == 1
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,11 @@ import pytest
 from torch import nn
 
 import bnspec
+from bnspec.api import make_subject
+from bnspec.cases.strategies import MOMENTA
 from bnspec.certificate.model import TargetReport
-from bnspec.engine.plan import UsageError
+from bnspec.engine.blocks import Block, literal_cases
+from bnspec.engine.plan import Request, UsageError
 from bnspec.layers.target import load_target
 
 LAYERS = Path(__file__).parent / "targets/frozen_layers.py"
@@ -92,3 +95,14 @@ def test_the_ends_of_the_range_of_eps_are_judged(eps: float) -> None:
 
 def test_a_wide_format_takes_a_wider_range() -> None:
     assert judge(nn.BatchNorm1d, arguments={"eps": 1e-60}, dtypes=["float64"]).verdict == "conforms"
+
+
+@pytest.mark.parametrize(("dialect", "idle"), [("haiku", 1.0), ("flax", None)])
+def test_a_debiased_average_is_not_asked_for_batches_without_weight(dialect: str, idle: float | None) -> None:
+    """Its divisor is 1 - rho**k; a plain average is asked for every weight."""
+    unusual = Path(__file__).parent / "targets/unusual_layers.py"
+    subject, _ = make_subject(load_target(f"{unusual}:Debiased").obj, Request(dialect), {})
+    assert set(MOMENTA) - set(subject.scope_of(0).momenta) == ({idle} if idle is not None else set())
+    literal = [case for block in (0, 1) for case in literal_cases(subject, Block("variants", "float64", "cpu", block))]
+    assert literal
+    assert idle not in {case.momentum for case in literal}

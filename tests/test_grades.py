@@ -21,6 +21,7 @@ from bnspec.certificate.json_face import render_json
 from bnspec.certificate.merge import Rule, decide_cell, decide_verdict, merge_tallies, report_clause
 from bnspec.cli import main
 from bnspec.engine.blocks import Tally
+from bnspec.engine.judging import judge_case
 from bnspec.engine.profiles import PROFILES
 from bnspec.layers.target import load_target
 from bnspec.mutants import numpy_promises, numpy_right, torch_right
@@ -354,3 +355,16 @@ def test_an_output_of_another_shape_is_a_finding_and_no_fault_of_the_suite(layer
     found = judge(layer, clause, dtypes=("float64",)).clause(clause)
     assert found.outcome in ("crashed", "fail", "vacuous")
     assert found.executed
+
+
+def test_conditions_are_sought_among_batches_as_long_as_the_experiment_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The experiment of C4 differentiates every value by itself: 1024 of them took twenty seconds."""
+    sizes = []
+
+    def count(subject: Any, case: Any, *others: Any) -> Any:
+        sizes.append(case.count)
+        return judge_case(subject, case, *others)
+
+    monkeypatch.setattr("bnspec.engine.contrast.judge_case", count)
+    assert judge(Summed, "C4", dtypes=("float64",)).clause("C4").outcome == "fail"
+    assert 2 < max(sizes) <= 4 * max(6, EXPERIMENTS["jacobian"].longest)
