@@ -1,7 +1,7 @@
 """bnspec: is this batch normalization right?
 
 A formal specification of batch norm, a property-based suite that checks it, and references. Public names:
-`certify`, the command line of the same name, and `parametrize_with_checks` for test files of one's own.
+`certify` and `identify`, the commands of the same names, and `parametrize_with_checks` for test files of one's own.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bnspec.api import certify as certify
     from bnspec.checks import parametrize_with_checks as parametrize_with_checks
+    from bnspec.identification.identity import identify as identify
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "certify", "parametrize_with_checks"]
+__all__ = ["__version__", "certify", "identify", "parametrize_with_checks"]
 
 # In a checkout `conformance/` and `reference/` lie beside this folder; a wheel holds them inside it.
 if not (Path(__file__).parent / "conformance").is_dir():
@@ -26,6 +27,10 @@ def __getattr__(name: str) -> Any:
         from bnspec.api import certify
 
         return certify
+    if name == "identify":
+        from bnspec.identification.identity import identify
+
+        return identify
     if name == "parametrize_with_checks":
         from bnspec.checks import parametrize_with_checks
 

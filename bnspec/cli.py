@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from bnspec import __version__
-from bnspec.commands import EXIT_HELP, certify, compare, replay, selftest, spec, verify, waive
+from bnspec.commands import EXIT_HELP, certify, compare, identify, replay, selftest, spec, verify, waive
 from bnspec.engine.collecting import collecting_rarely
 from bnspec.spec.clauses import SPEC_VERSION, UnknownClause
 
-COMMANDS = (certify, replay, waive, compare, verify, selftest, spec)
+COMMANDS = (certify, identify, replay, waive, compare, verify, selftest, spec)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -66,7 +66,7 @@ class Equinox:
         elif name in SUMS:
             averages = list(self._averages())
             averages[SUMS[name]] = jnp.array(value)
-            fresh = self._state.set(self._module.batch_counter, jnp.array(0))  # by which nothing is divided
+            fresh = clone(self._state).set(self._module.batch_counter, jnp.array(0))  # by which nothing is divided
             self._written = fresh.set(self._module.batch_state_index, tuple(averages))
         else:
             super().__setattr__(name, value)
@@ -99,6 +99,12 @@ class Equinox:
     def _keep(self, state: Any) -> None:
         if self.training:
             self._state, self._written = state, None
+
+
+def clone(state: Any) -> Any:
+    """A state of its own: setting a value uses a state up."""
+    leaves, structure = jax.tree_util.tree_flatten(state)
+    return jax.tree_util.tree_unflatten(structure, leaves)
 
 
 def adapt(obj: Any) -> Any:

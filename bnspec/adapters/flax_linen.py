@@ -28,6 +28,7 @@ class Linen:
     """A module and its variables. `options` are the constructor's own."""
 
     bnspec_dialect = "flax"
+    bnspec_channel_axis = -1
     bnspec_ranks = (2, 3, 4, 5)
     bnspec_dtypes = DTYPES
     bnspec_versions: Mapping[str, str] = {"flax": flax.__version__, "jax": jax.__version__}

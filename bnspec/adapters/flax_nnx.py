@@ -23,6 +23,7 @@ class Nnx:
     """A module as it is constructed, or one that was given ready-made (`around`)."""
 
     bnspec_dialect = "flax-nnx"
+    bnspec_channel_axis = -1
     bnspec_ranks = (2, 3, 4, 5)
     bnspec_dtypes = DTYPES
     bnspec_versions: Mapping[str, str] = {"flax": flax.__version__, "jax": jax.__version__}

@@ -23,6 +23,7 @@ class Haiku:
     """A transformed module, its parameters and state, made for batches of one rank."""
 
     bnspec_dialect = "haiku"
+    bnspec_channel_axis = -1
     bnspec_ranks = (2, 3, 4, 5)
     bnspec_dtypes = DTYPES
     bnspec_versions: Mapping[str, str] = {"haiku": hk.__version__, "jax": jax.__version__}
@@ -30,7 +31,7 @@ class Haiku:
     training = True
 
     def __init__(
-        self, module: type[hk.BatchNorm], features: int, eps: float = 1e-5, decay_rate: float = 0.9,
+        self, module: type[hk.BatchNorm], features: int, decay_rate: float, eps: float = 1e-5,
         dtype: Any = np.float32, num_dims: int = 2, **options: Any,
     ) -> None:  # fmt: skip
         settings = {"create_scale": True, "create_offset": True, **options}

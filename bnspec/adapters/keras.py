@@ -27,6 +27,7 @@ class Keras:
     """A layer that is built for batches of one rank, the channel last. `options` are the constructor's own."""
 
     bnspec_dialect = DIALECTS[BACKEND]
+    bnspec_channel_axis = -1
     bnspec_ranks = (2, 3, 4, 5)
     bnspec_dtypes = ("float32",)
     bnspec_versions: Mapping[str, str] = {"keras": keras.__version__, **read_version(BACKEND)}

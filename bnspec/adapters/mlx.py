@@ -20,6 +20,7 @@ class Mlx:
     """A module as it is constructed, or one that was given ready-made (`around`)."""
 
     bnspec_dialect = "mlx"
+    bnspec_channel_axis = -1
     bnspec_ranks = (2, 3, 4)
     bnspec_dtypes = ("float32", "float64")
     bnspec_versions: Mapping[str, str] = {"mlx": mx.__version__}

@@ -18,6 +18,7 @@ class FusedBatchNorm:
     """The operator, and what goes into it and comes out."""
 
     bnspec_dialect = "tensorflow-fused"
+    bnspec_channel_axis = -1
     bnspec_ranks = tuple(FORMATS)
     bnspec_dtypes = ("float32",)
     bnspec_versions: Mapping[str, str] = {"tensorflow": tf.__version__}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -29,6 +29,10 @@ class Source(Protocol):
     def fixed(self) -> dict[str, Any]:
         """Which of channels, eps, momentum and dtype the user gave, and what."""
 
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What eps and momentum are where nobody gives them, as far as a signature says."""
+
     def takes(self, setting: str) -> bool: ...
 
     def build(self, structure: Structure, **native: Any) -> Any:
@@ -50,6 +54,10 @@ class Template:
 
     @property
     def fixed(self) -> dict[str, Any]:
+        return {}
+
+    @property
+    def defaults(self) -> dict[str, Any]:
         return {}
 
     def takes(self, setting: str) -> bool:
@@ -87,6 +95,10 @@ class Construction:
     def fixed(self) -> dict[str, Any]:
         given = {"channels": self.channels, "eps": self.eps_name, "momentum": self.momentum_name, "dtype": "dtype"}
         return {what: self.arguments[name] for what, name in given.items() if name in self.arguments}
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        return read_defaults(self.maker, {"eps": self.eps_name or "", "momentum": self.momentum_name or ""})
 
     def takes(self, setting: str) -> bool:
         if setting == "channels":
@@ -156,6 +168,13 @@ def read_parameters(maker: Callable[..., Any]) -> dict[str, inspect.Parameter] |
         return dict(inspect.signature(maker).parameters)
     except (TypeError, ValueError):
         return None
+
+
+def read_defaults(maker: Callable[..., Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """By setting, the default of the parameter that has the name, where there is one."""
+    parameters = read_parameters(maker) or {}
+    found = {setting: parameters[name].default for setting, name in names.items() if name in parameters}
+    return {setting: default for setting, default in found.items() if default is not inspect.Parameter.empty}
 
 
 def check_arguments(name: str, arguments: dict[str, Any], parameters: dict[str, Any], open_ended: bool = False) -> None:

@@ -23,7 +23,8 @@ class Declarations:
 
     `versions` by name are what the certificate should tell of besides the framework; `forks` is False where a child
     that is forked cannot call the layer, because threads of a pool are not there; `compiles` is True where each new
-    shape of a batch takes a good part of a second, so that few shapes are drawn.
+    shape of a batch takes a good part of a second, so that few shapes are drawn; `channel_axis` is the framework's own,
+    where an adapter moves it.
     """
 
     dialect: str | None = None
@@ -38,6 +39,7 @@ class Declarations:
     versions: Mapping[str, str] = field(default_factory=dict)
     forks: bool = True
     compiles: bool = False
+    channel_axis: int | None = None
 
 
 def read_declarations(*sources: Any) -> Declarations:
@@ -84,6 +86,12 @@ def _read_ranks(name: str, value: Any) -> tuple[int, ...]:
     if not isinstance(value, tuple | list) or not value or not all(isinstance(v, int) and v >= 2 for v in value):
         raise TargetError(f"{name} is {value!r}: a tuple of ranks from 2 on is wanted, such as (2, 3)")
     return tuple(value)
+
+
+def _read_axis(name: str, value: Any) -> int:
+    if not isinstance(value, int):
+        raise TargetError(f"{name} is {value!r}: the place of an axis is wanted, such as -1")
+    return value
 
 
 def _read_versions(name: str, value: Any) -> dict[str, str]:
@@ -149,4 +157,5 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "versions": _read_versions,
     "forks": _read_truth,
     "compiles": _read_truth,
+    "channel_axis": _read_axis,
 }

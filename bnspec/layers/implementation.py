@@ -37,7 +37,8 @@ from bnspec.spec.formats import PRECISIONS
 class Implementation:
     """What a target resolves to. `dialect_source` is "the target" or "the adapter", "" where neither has one.
 
-    `versions`, `forks` and `compiles` are as declared (`bnspec.layers.declarations`).
+    `versions`, `forks`, `compiles` and `channel_axis` are as declared (`bnspec.layers.declarations`); `defaults` of eps
+    and momentum are those of the signature, where it has any.
     """
 
     name: str
@@ -49,6 +50,8 @@ class Implementation:
     versions: Mapping[str, str] = field(default_factory=dict)
     forks: bool = True
     compiles: bool = False
+    channel_axis: int | None = None
+    defaults: Mapping[str, float | None] = field(default_factory=dict)
 
     def make(self, structure: Structure) -> Layer:
         """A new layer. Raises SubjectError of stage construction."""

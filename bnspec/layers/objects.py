@@ -85,6 +85,8 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
         declared.versions,
         declared.forks,
         declared.compiles,
+        declared.channel_axis,
+        source.defaults,
     )
     free = promises.momentum == "free" and "running_statistics" in offers
     wide = () if source.takes("dtype") else adapter.probed_dtypes

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bnspec.layers.adapter import Names
-from bnspec.layers.construction import EPS_NAMES, check_arguments, name_of, read_parameters
+from bnspec.layers.construction import EPS_NAMES, check_arguments, name_of, read_defaults, read_parameters
 from bnspec.layers.declarations import check_abilities, fix_eps, fix_momentum, read_declarations
 from bnspec.layers.implementation import Implementation, Unproven, complete, leave_out
 from bnspec.layers.promises import Promises, pick_momentum
@@ -92,6 +92,8 @@ def resolve_function(
         declared.versions,
         declared.forks,
         declared.compiles,
+        declared.channel_axis,
+        read_defaults(function, {setting: roles[setting] for setting in ("eps", "momentum")}),
     )
     base = Structure(3, 2, "float32", "cpu", 1e-5 if eps is None else eps, pick_momentum(promises, 0.1))
     return complete(draft, base, Unproven(() if declared.dtypes else LOW), lambda _: name)

@@ -112,14 +112,16 @@ FROZEN = replace(
 )
 FLAX = replace(
     TORCH, name="flax", implementation="flax.linen.BatchNorm", stores="biased", momentum_weighs="old",
-    momentum_default=0.99, momentum_none="untried", channel_axis=-1, ranks=RANKS_1_TO_6, low_precision_output="float32",
-    one_value="zeros", empty_batch="nan", eval_without_statistics="not offered", integer_input="convert",
-    source="measured with flax 0.12.8 (jax 0.10.2); the output is float32 unless dtype is given; rank 1 has m = 1",
+    momentum_default=0.99, momentum_none="untried", channel_axis=-1, ranks=RANKS_1_TO_6,
+    low_precision_output="promoted", one_value="zeros", empty_batch="nan", eval_without_statistics="not offered",
+    integer_input="convert",
+    source="measured with flax 0.12.8 (jax 0.10.2); the output is that of x and parameters unless dtype is given;"
+    " rank 1 has m = 1",
 )
 EQUINOX = replace(
     FLAX, name="equinox-ema", implementation='equinox.nn.BatchNorm, mode="ema"', average="first copied",
-    training_statistics="running", initial_var=0.0, channel_axis=1, ranks=RANKS_2_TO_6, low_precision_output="as x",
-    integer_input="refuse",
+    training_statistics="running", initial_var=0.0, channel_axis=1, ranks=RANKS_2_TO_6, low_precision_output="refuse",
+    integer_input="convert",
     source="measured with equinox 0.13.8 (jax 0.10.2); the buffers start uninitialised, zeros were seen; axis 1 of a"
     " batch, as it is mapped over single examples",
 )
@@ -174,18 +176,18 @@ ROWS: tuple[Dialect, ...] = (
     ),
     FLAX,
     replace(
-        FLAX, name="flax-nnx", implementation="flax.nnx.BatchNorm",
+        FLAX, name="flax-nnx", implementation="flax.nnx.BatchNorm", low_precision_output="float32",
         source="measured with flax 0.12.8 (jax 0.10.2); statistics stay float32 whatever param_dtype",
     ),
     replace(
         FLAX, name="haiku", implementation="haiku.BatchNorm", momentum_default=None, average="debiased",
-        initial_var=0.0, buffer_shape="(1, ..., 1, C)", ranks=RANKS_2_TO_6, low_precision_output="as x",
+        initial_var=0.0, buffer_shape="(1, ..., 1, C)", ranks=RANKS_2_TO_6,
         source="measured with haiku 0.0.17 (jax 0.10.2); decay_rate has no default; reductions in low precision",
     ),
     EQUINOX,
     replace(
         EQUINOX, name="equinox-batch", implementation='equinox.nn.BatchNorm, mode="batch"', average="debiased",
-        training_statistics="batch", initial_var=1.0,
+        training_statistics="batch", initial_var=1.0, low_precision_output="promoted",
         source="measured with equinox 0.13.8 (jax 0.10.2); debiased when evaluated; initial values are of the hidden"
         " average",
     ),
@@ -250,10 +252,10 @@ ROWS: tuple[Dialect, ...] = (
     replace(
         TORCH, name="makemore",
         implementation="the BatchNorm1d of the makemore lectures, which this project started from",
-        normalises_with="unbiased", momentum_none="refused", ranks=(2,), low_precision_output="promoted",
-        one_value="as is", empty_batch="nan", eval_without_statistics="not offered",
-        source="measured with torch 2.13.0 (CPU); its axis is the last, which is axis 1 in rank 2; its buffers turn"
-        " (1, C) with the first batch, a defect and no convention",
+        normalises_with="unbiased", momentum_none="refused", channel_axis=-1, ranks=(2,),
+        low_precision_output="promoted", one_value="as is", empty_batch="nan", eval_without_statistics="not offered",
+        source="measured with torch 2.13.0 (CPU); its axis is the last, which is axis 1 in rank 2; its buffers"
+        " turn (1, C) with the first batch, a defect and no convention",
     ),
     replace(
         FROZEN, name="torchvision-frozen", implementation="torchvision.ops.FrozenBatchNorm2d", eps_default=0.0,

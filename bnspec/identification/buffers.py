@@ -1,0 +1,127 @@
+"""What three training batches leave in the running statistics: how much each weighs, and which variance is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from bnspec.identification.answers import Answer, fit
+from bnspec.identification.bench import Bench, Floats, rows, running
+from bnspec.layers.protocol import Array, State, SubjectError
+
+BATCHES = 3
+
+
+class Average(NamedTuple):
+    """A candidate for how the batches are averaged."""
+
+    weighs: str
+    average: str
+    constants: str
+
+
+AVERAGES: Mapping[str, Callable[[Floats, int], Floats]] = {
+    "plain": lambda w, k: w,  # noqa: ARG005  # one of several alike
+    "debiased": lambda w, k: w / (1 - (1 - w) ** (k + 1)),
+    "first copied": lambda w, k: w if k else np.ones_like(w),
+}
+"""The weight of batch k, from 0 on, where one batch weighs w."""
+
+
+class Trained(NamedTuple):
+    """The batches that a new layer was trained on, and its states: before the first, and after each."""
+
+    batches: list[Array]
+    states: list[State]
+
+
+def train(bench: Bench, momentum: float | None) -> Trained:
+    """Train a new layer. Raises SubjectError."""
+    layer = bench.make(momentum=momentum)
+    batches, states = [bench.batch(draw) for draw in range(BATCHES)], [layer.state()]
+    for x in batches:
+        bench.run(layer, x)
+        states.append(layer.state())
+    return Trained(batches, states)
+
+
+def probe_buffers(bench: Bench) -> list[Answer]:
+    """stores, momentum_weighs, average, constants (as momentum shows them), and the weights themselves."""
+    fields = ("stores", "momentum_weighs", "average", "constants", "weights")
+    try:
+        trained = train(bench, bench.structure.momentum)
+    except SubjectError as error:
+        return [Answer(f, needs=f"training, which {error.reason}") for f in fields]
+    buffers = [running(state) for state in trained.states]
+    if any(b is None for b in buffers) or all(_same(b, buffers[0]) for b in buffers):
+        what = "there are no running statistics" if buffers[0] is None else f"{BATCHES} batches change no buffer"
+        return [Answer("stores", "nothing", what), *(Answer(f, needs="something stored") for f in fields[1:])]
+    means, variances = (np.array(each) for each in zip(*(b for b in buffers if b), strict=True))
+    seen = weigh(means, np.array([rows(x).mean(1) for x in trained.batches]))
+    stored = _tell_stored(bench, seen, variances, trained.batches)
+    if np.ptp(seen, axis=1).max() > 1e-2:
+        needs = "a running mean that blends each batch into what was there, channel by channel alike"
+        return [stored, *(Answer(f, needs=needs) for f in fields[1:])]
+    words = ", ".join(f"{weight:.4g}" for weight in seen.mean(1))
+    return [stored, *_tell_average(bench, seen), Answer("weights", words, f"the running mean after {BATCHES} batches")]
+
+
+def _same(one: tuple[Floats, Floats] | None, other: tuple[Floats, Floats] | None) -> bool:
+    return one is not None and other is not None and all(map(np.array_equal, one, other))
+
+
+def weigh(kept: Floats, batch: Floats) -> Floats:
+    """The weight that each batch got, (BATCHES, C), from running means (BATCHES + 1, C) and those of the batches."""
+    with np.errstate(all="ignore"):
+        return np.asarray((kept[1:] - kept[:-1]) / (batch - kept[:-1]))
+
+
+def _tell_stored(bench: Bench, weights: Floats, kept: Floats, batches: list[Array]) -> Answer:
+    """From the later batches: the first may meet an initial value that is treated in a way of its own."""
+    later = range(1, BATCHES)
+    with np.errstate(all="ignore"):
+        seen = np.array([kept[k] + (kept[k + 1] - kept[k]) / weights[k] for k in later])
+    biased = np.array([rows(batches[k]).var(1) for k in later])
+    m = rows(batches[0]).shape[1]
+    found = fit(seen, {"biased": biased, "unbiased": biased * m / (m - 1)}, bench.formats)
+    words = f"the running variance after batches of {m} values a channel"
+    value = found.told(str)
+    return Answer("stores", value, words, "" if value else "a running variance that blends in that of each batch")
+
+
+def _tell_average(bench: Bench, seen: Floats) -> Iterator[Answer]:
+    momentum = bench.structure.momentum
+    words = f"the weights of {BATCHES} batches at momentum {momentum}"
+    if momentum is None:
+        yield from (Answer(f, needs="a momentum that is a number") for f in ("momentum_weighs", "average", "constants"))
+        return
+    candidates = {key: np.broadcast_to(weights[:, None], seen.shape) for key, weights in _average(momentum)}
+    found = fit(seen, candidates, bench.formats)
+    other = "0.5, at which both weigh the same" if momentum == 0.5 else f"{momentum}"
+    needs = {
+        "momentum_weighs": f"another momentum than {other}",
+        "average": f"another momentum than {momentum}",
+        "constants": "results in float64" if found.format == "float32" else f"another momentum than {momentum}",
+    }
+    told = {
+        "momentum_weighs": found.told(lambda key: key.weighs),
+        "average": found.told(lambda key: key.average),
+        "constants": found.told(lambda key: key.constants),
+    }
+    for field, value in told.items():
+        yield Answer(field, value, words, "" if value else needs[field])
+
+
+def _average(momentum: float) -> Iterator[tuple[Average, Floats]]:
+    """Momentum as it is, rounded to float32, or taken from 1 in float32."""
+    single = np.float32(momentum)
+    weights = {
+        ("new", "native"): momentum, ("old", "native"): 1 - momentum, ("new", "float32"): float(single),
+        ("old", "float32"): 1 - float(single), ("old", "formed in float32"): float(np.float32(1) - single),
+    }  # fmt: skip
+    for (weighs, constants), weight in weights.items():
+        for average, of in AVERAGES.items():
+            with np.errstate(all="ignore"):
+                yield Average(weighs, average, constants), np.array([of(np.asarray(weight), k) for k in range(BATCHES)])

@@ -1,0 +1,69 @@
+"""All probes of one target, and what they come to."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bnspec.identification.algorithm import probe_algorithm
+from bnspec.identification.answers import BESIDES, Answer
+from bnspec.identification.bench import Bench
+from bnspec.identification.buffers import probe_buffers
+from bnspec.identification.edges import probe_edges
+from bnspec.identification.naming import CONVENTIONS, Nearest, as_dialect, find_nearest, speak
+from bnspec.identification.output import probe_output
+from bnspec.identification.settings import probe_settings
+from bnspec.layers.implementation import resolve
+from bnspec.layers.surroundings import preserving
+from bnspec.layers.target import load_target
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a target is like. `answers` are in the order of a dialect's fields, then those of `BESIDES`."""
+
+    target: str
+    answers: Mapping[str, Answer]
+    nearest: Nearest
+
+    @property
+    def sentence(self) -> str:
+        return speak(self.nearest, self.answers)
+
+
+def identify(
+    obj: Any, *, arguments: Mapping[str, Any] | None = None, without: Collection[str] = (), target: str | None = None
+) -> Identity:
+    """Find out by probes which conventions a class, a function, a factory or a layer follows, or what a text names.
+
+    Raises TargetError where it cannot be constructed or called.
+    """
+    if isinstance(obj, str):
+        obj, target = load_target(obj).obj, target or obj
+    bench = Bench(resolve(obj, dict(arguments or {}), frozenset(without)))
+    with preserving(bench.implementation.framework), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a subject warns of is its own affair
+        answers = _probe(bench)
+    return Identity(target or bench.implementation.name, answers, find_nearest(answers))
+
+
+def _probe(bench: Bench) -> dict[str, Answer]:
+    framework = bench.implementation.framework
+    framework.write_globals(framework.settings.get("plain", {}))
+    output, buffers = ({a.field: a for a in probe(bench)} for probe in (probe_output, probe_buffers))
+    found = output | buffers | {"constants": _join(output["constants"], buffers.get("constants"))}
+    found |= {a.field: a for a in (*probe_settings(bench), *probe_edges(bench))}
+    found["algorithm"] = probe_algorithm(bench, as_dialect(find_nearest(found), found.values()))
+    return {field: found[field] for field in (*CONVENTIONS, *BESIDES) if field in found}
+
+
+def _join(by_eps: Answer, by_momentum: Answer | None) -> Answer:
+    """eps shows its format in y, momentum its own in the buffers."""
+    told = {answer.value: answer for answer in (by_eps, by_momentum) if answer is not None and answer.value is not None}
+    if len(told) < 2:
+        return next(iter(told.values()), by_eps)
+    assert by_momentum is not None  # it told the second
+    seen = f"eps is {by_eps.value} and momentum {by_momentum.value}"
+    return replace(by_eps, value=None, seen=seen, needs="one format for both")

@@ -1,0 +1,84 @@
+"""From answers to the dialect that is nearest, and to one sentence about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, get_type_hints
+
+from bnspec.identification.answers import Answer
+from bnspec.spec.dialects import DIALECTS, FIELDS, ROWS, Dialect, is_frozen
+
+ESSENTIAL = ("training_statistics", "normalises_with", "stores", "momentum_weighs", "average", "constants")
+"""What every training pass depends on: a dialect that differs there is another one."""
+CONVENTIONS = tuple(f for f in FIELDS if f not in ("name", "implementation", "source"))
+UNKNOWN = ("untried", "policy")
+"""What a row says of what nobody tried, and of what another part of a framework decides."""
+NAMED = 4
+"""Most dialects that one sentence names."""
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The dialects that differ least from what was told, in which fields."""
+
+    names: tuple[str, ...]
+    differing: tuple[str, ...]
+    told: int
+
+    @property
+    def dialect(self) -> Dialect:
+        return DIALECTS[self.names[0]]
+
+
+def find_nearest(answers: Mapping[str, Answer]) -> Nearest:
+    """Compare what was told with each row; an essential field weighs more than all others together."""
+    told = {f: answers[f].value for f in CONVENTIONS if f in answers and answers[f].value is not None}
+    apart = {row.name: _differ(row, told) for row in ROWS}
+    weight = {name: (sum(f in ESSENTIAL for f in fields), len(fields)) for name, fields in apart.items()}
+    least = min(weight.values())
+    names = tuple(name for name, each in weight.items() if each == least)
+    return Nearest(names, apart[names[0]], len(told))
+
+
+def _differ(row: Dialect, told: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(f for f, value in told.items() if _matters(row, f) and not _agrees(f, getattr(row, f), value))
+
+
+def _matters(row: Dialect, field: str) -> bool:
+    """Rows without a batch variance or buffers hold values there that are without effect."""
+    if getattr(row, field) in UNKNOWN:
+        return False
+    if field == "normalises_with":
+        return row.training_statistics == "batch"
+    if field in ("momentum_weighs", "average", "initial_mean", "initial_var"):
+        return row.stores != "nothing" or (is_frozen(row) and field.startswith("initial"))
+    return True
+
+
+def _agrees(field: str, of_row: Any, value: Any) -> bool:
+    """Of ranks a part is enough, as a layer may be made for one, and an option that is not offered breaks nothing."""
+    return set(value) <= set(of_row) if field == "ranks" else bool(value in (of_row, "not offered"))
+
+
+def speak(nearest: Nearest, answers: Mapping[str, Answer]) -> str:
+    """One sentence."""
+    first, *others = nearest.names
+    row = nearest.dialect
+    also = f" (or {', '.join(others[: NAMED - 1])}, which cannot be told apart here)" if others else ""
+    start = f"It speaks the dialect {first}{also}, that of {row.implementation}"
+    if not nearest.differing:
+        return f"{start}, in all {nearest.told} conventions that could be told."
+    exceptions = [
+        f"{FIELDS[f]} ({f}) is {answers[f].value!r} instead of {getattr(row, f)!r}" for f in nearest.differing
+    ]
+    *most, last = exceptions
+    listed = f"{', '.join(most)} and {last}" if most else last
+    return f"{start}, except that {listed}."
+
+
+def as_dialect(nearest: Nearest, answers: Iterable[Answer]) -> Dialect:
+    """The nearest dialect with what was told in place of what it holds."""
+    found = {a.field: a.value for a in answers if a.field in CONVENTIONS and a.value is not None}
+    known = get_type_hints(Dialect)
+    return replace(nearest.dialect, **{f: v for f, v in found.items() if f in known})

@@ -1,0 +1,96 @@
+"""What y of a training batch shows: by which statistics it was normalised, where eps stands and in which format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from bnspec.identification.answers import Answer, fit
+from bnspec.identification.bench import Bench, Floats, rows, running
+from bnspec.layers.protocol import Array, State, SubjectError, as_dtype
+
+PLACES: Mapping[str, Callable[[Floats, float], Floats]] = {
+    "inside the root": lambda var, eps: np.sqrt(var + eps),
+    "outside the root": lambda var, eps: np.sqrt(var) + eps,
+    "as a floor under the variance": lambda var, eps: np.sqrt(np.maximum(var, eps)),
+    "nowhere": lambda var, eps: np.sqrt(var),  # noqa: ARG005  # one of several alike
+}
+"""What xhat is divided by. All implementations that were met have eps inside; elsewhere it is a mistake."""
+
+
+class Statistics(NamedTuple):
+    """A candidate for what normalised a batch."""
+
+    statistics: str
+    variance: str
+    place: str
+    constants: str
+
+
+def probe_output(bench: Bench) -> list[Answer]:
+    """normalises_with, training_statistics, constants (as eps shows them) and where eps stands."""
+    fields = ("training_statistics", "normalises_with", "constants", "eps_place")
+    try:
+        x, y, before, after = _train(bench)
+    except SubjectError as error:
+        return [Answer(f, needs=f"a training pass, which {error.reason}") for f in fields]
+    candidates = dict(_normalise(bench, x, before, after))
+    found = fit(rows(y) if y.shape == x.shape else np.zeros(0), candidates, bench.formats)
+    if not found.keys:
+        needs = "a layer whose y is (x - mean)/sqrt(var + eps) by some mean and variance: `bnspec certify` says more"
+        return [Answer(f, needs=needs) for f in fields]
+    seen = f"y of {rows(x).shape[1]} values a channel"
+    statistics = found.told(lambda k: k.statistics)
+    told: dict[str, str | None] = {
+        "training_statistics": statistics,
+        "normalises_with": found.told(lambda k: k.variance) if statistics == "batch" else None,
+        "constants": found.told(lambda k: k.constants),
+        "eps_place": found.told(lambda k: k.place),
+    }
+    wanting = {
+        "training_statistics": "running statistics that are not those of the batch",
+        "normalises_with": "training that normalises with a variance of the batch",
+        "constants": f"results in float64 that depend on eps: these have the accuracy of {found.format}",
+        "eps_place": "an eps as large as a variance",
+    }
+    return [Answer(f, told[f], seen) if told[f] is not None else Answer(f, seen=seen, needs=wanting[f]) for f in fields]
+
+
+def _train(bench: Bench) -> tuple[Array, Array, State, State]:
+    """A batch, what came of it, and the state before and after: running statistics are of another batch's size."""
+    layer, x, other = bench.make(), bench.batch(1), rows(bench.batch(7))
+    if bench.offers("running_statistics"):
+        dtype = as_dtype(bench.structure.parameters)
+        started = replace(State(), running_mean=other.mean(1).astype(dtype), running_var=other.var(1).astype(dtype))
+        layer.load(started)
+        bench.run(layer, bench.batch(2))  # the first batch may replace what was there
+    before = layer.state()
+    y = bench.run(layer, x)
+    return x, y, before, layer.state()
+
+
+def _normalise(bench: Bench, x: Array, before: State, after: State) -> Iterator[tuple[Statistics, Floats]]:
+    values, eps = rows(x), bench.structure.eps
+    m = values.shape[1]
+    sources = {
+        ("batch", "biased"): (values.mean(1), values.var(1)),
+        ("batch", "unbiased"): (values.mean(1), values.var(1) * m / (m - 1)),
+    }
+    for state in (before, after):
+        buffers = running(state)
+        if buffers is not None:
+            sources["running", "before" if state is before else "updated"] = buffers
+    gamma, beta = (
+        np.full(len(values), missing) if p is None else p.reshape(-1).astype(np.float64)
+        for p, missing in ((before.gamma, 1.0), (before.beta, 0.0))
+    )
+    kept = {"native": eps, "float32": float(np.float32(eps))}
+    for source, place, constants in product(sources, PLACES, kept):
+        mean, var = sources[source]
+        with np.errstate(all="ignore"):
+            xhat = (values - mean[:, None]) / PLACES[place](var, kept[constants])[:, None]
+        yield Statistics(source[0], source[1], place, constants), xhat * gamma[:, None] + beta[:, None]

@@ -1,0 +1,162 @@
+"""Identification: random conventions, right layers of the museum, torch's own, what cannot be told, and the command."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import bnspec
+from bnspec.cli import main
+from bnspec.identification.answers import fit
+from bnspec.identification.identity import Identity, identify
+from bnspec.identification.naming import ESSENTIAL
+from bnspec.identification.settings import tell_shape
+from bnspec.mutants.table_right import RIGHT_LAYERS
+from bnspec.spec.dialects import DIALECTS, Dialect
+from tests.spoken_layers import CHOICES, draw_dialect, speak
+
+Output = pytest.CaptureFixture[str]
+PORTION = 50
+ALGORITHMS = {"textbook": "C", "welford": "B", "chan": "B", "blocks-merged": "B"}
+"""The classes of the museum's right layers, by parts of their names; all others have two passes, or lose as little."""
+
+
+def hidden(field: str, dialect: Dialect, place: str) -> bool:
+    """Is there nothing in what a layer does that the field would change?"""
+    stored = dialect.stores != "nothing"
+    return {
+        "normalises_with": dialect.training_statistics == "running",
+        "momentum_weighs": not stored,
+        "average": not stored,
+        "momentum_none": not stored and dialect.momentum_none == "cumulative",
+        "constants": not stored and place == "nowhere",
+    }.get(field, False)
+
+
+@pytest.mark.parametrize("portion", range(4))
+def test_random_conventions_are_told_and_those_without_effect_are_not(portion: int) -> None:
+    for seed in range(portion * PORTION, (portion + 1) * PORTION):
+        dialect, place = draw_dialect(np.random.RandomState(seed))
+        answers = identify(speak(dialect, place)).answers
+        wanted = {f: place if f == "eps_place" else getattr(dialect, f) for f in CHOICES}
+        wanted = {f: None if hidden(f, dialect, place) else value for f, value in wanted.items()}
+        told = {f: answers[f].value for f in wanted}
+        assert told == wanted, seed
+        assert all(answers[f].needs for f, value in told.items() if value is None)
+
+
+@pytest.mark.parametrize("layer", RIGHT_LAYERS, ids=lambda layer: layer.id)
+def test_right_layers_of_the_museum_are_told(layer: bnspec.mutants.record.RightLayer) -> None:
+    found = identify(layer.target)
+    dialect = DIALECTS[layer.dialect]
+    assert {f: found.answers[f].value for f in ESSENTIAL} == {f: getattr(dialect, f) for f in ESSENTIAL}
+    assert not found.nearest.differing, found.sentence
+    assert found.answers["eps_place"].value == "inside the root"
+    letter = next((letter for part, letter in ALGORITHMS.items() if layer.id.endswith(part)), "A")
+    assert found.answers["algorithm"].value.startswith(letter)
+
+
+def functional_replacement(num_features: int, eps: float = 1e-5) -> torch.nn.Module:
+    layer = torch.nn.BatchNorm1d(num_features, eps=eps)
+    torch.func.replace_all_batch_norm_modules_(layer)
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("target", "dialect"),
+    [
+        ("torch.nn:BatchNorm1d", "torch"),
+        ("torch.nn:BatchNorm3d", "torch"),
+        ("torch.nn:SyncBatchNorm", "torch-sync"),
+        ("torch.nn.functional:batch_norm", "torch-functional"),
+        (functional_replacement, "torch-functional-replacement"),
+        ("reference:numpy", "torch"),
+        ("reference:seed", "makemore"),
+    ],
+)
+def test_layers_of_torch_and_of_this_project_speak_their_dialects(target: object, dialect: str) -> None:
+    found = identify(target)
+    assert dialect in found.nearest.names, found.sentence
+    assert not found.nearest.differing, found.sentence
+
+
+def test_a_sentence_names_what_is_not_as_in_the_nearest_dialect() -> None:
+    found = identify(speak(replace(DIALECTS["chainer"], eps_default=0.5)))
+    assert found.nearest.names == ("chainer",)
+    assert found.nearest.differing == ("eps_default",)
+    assert found.sentence == (
+        "It speaks the dialect chainer, that of chainer.links.BatchNormalization, except that the default of eps"
+        " (eps_default) is 0.5 instead of 2e-05."
+    )
+
+
+def test_what_the_reference_has_mended_of_the_class_it_grew_from_is_told() -> None:
+    found = identify("reference:torch")
+    assert found.nearest.names == ("makemore",)
+    assert set(found.nearest.differing) >= {"one_value", "empty_batch", "ranks"}
+    assert found.answers["normalises_with"].value == "unbiased"
+
+
+def test_what_a_fixed_momentum_hides_is_not_told() -> None:
+    layer = partial(torch.nn.BatchNorm1d, momentum=0.5)
+    answers = identify(layer).answers
+    assert answers["momentum_weighs"].value is None
+    assert answers["momentum_weighs"].needs == "another momentum than 0.5, at which both weigh the same"
+    assert answers["stores"].value == "unbiased"
+
+
+class NoBatchNorm(torch.nn.BatchNorm1d):
+    """Divides by the mean of the absolute values."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        super().forward(x)
+        return x / x.abs().mean(0)
+
+
+def test_of_what_is_no_batch_norm_it_says_that_it_cannot_tell() -> None:
+    found = identify(NoBatchNorm)
+    assert found.answers["normalises_with"].value is None
+    assert "bnspec certify" in found.answers["normalises_with"].needs
+
+
+def test_two_candidates_that_fit_tell_only_what_they_agree_on() -> None:
+    seen = np.array([1.0, 2.0])
+    found = fit(seen, {("a", 1): seen, ("a", 2): seen + 1e-13, ("b", 3): seen + 1e-3}, ("float64",))
+    assert found.told(lambda key: key[0]) == "a"
+    assert found.told(lambda key: key[1]) is None
+    assert fit(seen, {"b": seen + 1e-6}, ("float64", "float32")).format == "float32"
+    assert fit(seen, {"b": seen * np.nan}, ("float64",)).keys == ()
+
+
+def test_shapes_of_buffers_are_told_in_letters() -> None:
+    assert tell_shape((3,), 3, 4) == "(C,)"
+    assert tell_shape((1, 3), 3, 4) == "(1, C)"
+    assert tell_shape((1, 3, 1, 1), 3, 4) == "(1, C, 1, ..., 1)"
+    assert tell_shape((1, 1, 1, 3), 3, 4) == "(1, ..., 1, C)"
+
+
+def test_the_command_prints_every_answer_and_writes_json(capsys: Output, tmp_path: Path) -> None:
+    file = tmp_path / "identity.json"
+    assert main(["identify", "torch.nn:BatchNorm1d", "--arg", "momentum=0.5", "--json", str(file)]) == 0
+    out = capsys.readouterr().out
+    written = json.loads(file.read_text())
+    assert "cannot tell, and what it would take:" in out
+    assert all(f"  {field} " in out for field in written["answers"])
+    assert written["dialects"][0] == "torch"
+    assert " ".join(out.split()).endswith(written["sentence"])
+    assert set(CHOICES) <= written["answers"].keys()
+
+
+def test_a_target_that_is_not_there_is_refused_in_a_line(capsys: Output) -> None:
+    assert main(["identify", "torch.nn:BatchNorm9d"]) == 2
+    assert capsys.readouterr().err.startswith("bnspec: torch.nn has no attribute 'BatchNorm9d'")
+
+
+def test_it_is_a_public_name() -> None:
+    assert isinstance(bnspec.identify("reference:numpy"), Identity)
