@@ -31,7 +31,7 @@ def frameworks(session: nox.Session, name: str) -> None:
 
 @nox.session(venv_backend="venv")
 def small(session: nox.Session) -> None:
-    """The small ones, in one environment; says which are left out."""
+    """The small ones, in one environment; says which are left out. CI runs it at the profile smoke."""
     for name, row in TABLE.items():
         if row.get("small"):
             certify(session, name)

@@ -90,7 +90,8 @@ class Equinox:
         return np.asarray(y), backward
 
     def _run(self, module: eqx.nn.BatchNorm, x: jax.Array) -> tuple[jax.Array, Any]:
-        state = self._state if self.training or self._written is None else self._written
+        # A call uses its state up, even one that raises: this one's own stays.
+        state = clone(self._state if self.training or self._written is None else self._written)
         run: tuple[jax.Array, Any] = jax.vmap(
             lambda example: module(example, state, inference=not self.training), axis_name=AXIS, out_axes=(0, None)
         )(x)

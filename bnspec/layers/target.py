@@ -20,7 +20,7 @@ FORMS = "path/to/file.py:Name, package.module:Name or reference:NAME"
 PACKAGES = {
     "torch": "torch",
     "flax": "flax",
-    "haiku": "dm-haiku",
+    "haiku": "dm-haiku jax",
     "equinox": "equinox",
     "keras": "keras",
     "tensorflow": "tensorflow-cpu",
