@@ -38,7 +38,7 @@ def target_report(clauses: Iterable[ClauseReport], strict: bool = False, **field
     scope: dict[str, object] = {
         "ranks": [2, 3], "dtypes": ["float32"], "devices": ["cpu"], "devices_not_there": ["cuda"],
         "abilities": ["gradients"], "without": [], "clauses": [], "eps": None, "momentum": None, "channels": None,
-        "algorithm": None, "reproducible": [], "strict": strict, "spec": SPEC_VERSION,
+        "algorithm": None, "reproducible": [], "strict": strict, "spec": SPEC_VERSION, "understood": "",
     }  # fmt: skip
     made = TargetReport(
         "layers.py:Fast", {"unbiased": False}, "torch", "asked for", scope, "smoke", 0, SPEC_VERSION,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from bnspec.conformance.table import EXPERIMENTS, IN_HASTE, judged_clauses
-from hypothesis import given
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 
 from bnspec.api import make_subject
@@ -19,7 +21,7 @@ from bnspec.cases.case import AddressError, Case, parse_address
 from bnspec.cases.fills import FILLS
 from bnspec.cases.layouts import LAYOUTS, channel_major, from_channel_major, lay_out, repeat
 from bnspec.cases.strategies import FILL_WEIGHTS, Scope, draw_cases, palette
-from bnspec.engine.blocks import Block, literal_cases, run_block, seed_of
+from bnspec.engine.blocks import Block, draw, literal_cases, run_block, seed_of
 from bnspec.engine.collecting import RARELY, collecting_rarely
 from bnspec.engine.judging import judge_case
 from bnspec.engine.plan import Request, make_plan
@@ -145,6 +147,35 @@ def test_smoke_asks_what_is_alike_in_float64_alone_where_both_are_asked_for() ->
 def test_a_history_by_hand_wraps_counters_of_batches_in_8_bits_and_of_values_in_16(target: str) -> None:
     first = literal_cases(subject_of(target), Block("cumulative", "float64", "cpu", 0))
     assert any(case.steps > 127 and case.steps * case.count > 65535 for case in first)
+
+
+@pytest.mark.parametrize("rank", [2, 3, 4, 5])
+def test_a_layer_of_one_rank_meets_every_case_by_hand_at_that_rank(rank: int) -> None:
+    subject = subject_of("torch.nn:BatchNorm2d")
+    several = replace(subject, promises=replace(subject.promises, ranks=(2, 3, 4, 5)))
+    one = replace(subject, promises=replace(subject.promises, ranks=(rank,)))
+    by_hand = {name: e for name, e in EXPERIMENTS.items() if e.literals("float64")}
+    assert len(by_hand) > 10
+    for name, experiment in by_hand.items():
+        block = Block(name, "float64", "cpu", experiment.first)
+        moved, own = literal_cases(one, block), literal_cases(several, block)
+        assert [(c.shape[1], c.count, c.fill) for c in moved] == [(c.shape[1], c.count, c.fill) for c in own]
+        assert {len(case.shape) for case in moved} <= {rank}
+
+
+def test_cases_do_not_depend_on_what_the_modules_of_a_user_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hypothesis mixes in constants of modules that are not installed: what a seed means must not hang on them."""
+    subject, cases = subject_of("torch.nn:BatchNorm2d"), [list[Case](), list[Case]()]
+    block = Block("training", "float64", "cpu", 3)
+    draw(subject, block, 5, cases[0].append, (Phase.generate,))
+    constants = ", ".join(str(number) for number in (*range(200), *(3 * 10**15 + k for k in range(100))))
+    (tmp_path / "a_users_module.py").write_text(f"HELD = [{constants}]")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("a_users_module")
+    draw(subject, block, 5, cases[1].append, (Phase.generate,))
+    assert cases[0] == cases[1] != []
 
 
 def test_in_haste_the_same_blocks_run_in_another_order() -> None:

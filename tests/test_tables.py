@@ -55,6 +55,7 @@ MEASURED: dict[str, tuple[str, str, str, float | None, float | None, int]] = {
     "torch": ("biased", "unbiased", "new", 0.1, 1e-5, 1),
     "torch-functional": ("biased", "unbiased", "new", 0.1, 1e-5, 1),
     "torch-native": ("biased", "unbiased", "new", None, None, 1),
+    "torch-batch-norm": ("biased", "unbiased", "new", None, None, 1),
     "torch-decomposition": ("biased", "unbiased", "new", None, None, 1),
     "torch-compiled": ("biased", "unbiased", "new", 0.1, 1e-5, 1),
     "torch-sync": ("biased", "unbiased", "new", 0.1, 1e-5, 1),
@@ -106,8 +107,8 @@ RANKS = {
         4,
         5,
         6,
-    ): "torch-functional torch-native torch-decomposition torch-sync haiku equinox-ema equinox-batch keras"
-    " tinygrad chainer onnx onnxruntime",
+    ): "torch-functional torch-native torch-batch-norm torch-decomposition torch-sync haiku equinox-ema equinox-batch"
+    " keras tinygrad chainer onnx onnxruntime",
     (4,): "timm timm-frozen timm-split torchvision-frozen detectron2-frozen detectron2-sync",
     (1, 2, 3, 4, 5, 6): "flax flax-nnx jax-standardize keras-jax keras-tensorflow keras-numpy",
     (4, 5): "tensorflow-fused",
@@ -120,6 +121,7 @@ RANKS = {
 EDGES = {
     "torch": ("refuse", "untouched", "refuse"),
     "torch-native": ("as is", "refuse", "refuse"),
+    "torch-batch-norm": ("as is", "untouched", "refuse"),
     "torch-decomposition": ("refuse", "nan", "refuse"),
     "flax": ("zeros", "nan", "convert"),
     "equinox-ema": ("zeros", "nan", "convert"),

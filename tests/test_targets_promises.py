@@ -155,6 +155,34 @@ def test_what_stands_on_running_statistics_goes_with_them() -> None:
     assert left == {"gradients", "gradient_subsets", "affine", "gamma", "beta"} | kept
 
 
+class OfFourAxes(nn.Module):
+    """As frozen layers of detection libraries: (N, C) comes back as (1, N, C, ...) by broadcasting."""
+
+    def __init__(self, num_features: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight, self.bias = nn.Parameter(torch.ones(num_features)), nn.Parameter(torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scale = self.weight * (self.get_buffer("running_var") + self.eps).rsqrt()
+        shift = self.bias - self.get_buffer("running_mean") * scale
+        return x * scale.reshape(1, -1, 1, 1) + shift.reshape(1, -1, 1, 1)
+
+
+def test_a_rank_whose_answer_has_more_axes_than_the_batch_is_no_promise() -> None:
+    assert resolve(OfFourAxes).promises.ranks == (4,)
+
+
+def test_where_every_answer_has_more_axes_the_ranks_are_judged() -> None:
+    class Grown(nn.BatchNorm2d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x)[None]
+
+    assert resolve(Grown).promises.ranks == (4,)
+
+
 def test_positions_are_left_out_by_rank() -> None:
     assert resolve(nn.BatchNorm1d, without=frozenset({"positions"})).promises.ranks == (2,)
     assert resolve(REFERENCE, without=frozenset({"positions"})).promises.ranks == (2,)

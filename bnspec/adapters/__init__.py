@@ -30,6 +30,7 @@ class Row:
 
 
 ROWS = (
+    Row("torch_operators", "torch"),
     Row("flax_linen", "flax.linen"),
     Row("flax_nnx", "flax.nnx"),
     Row("haiku", "haiku"),

@@ -35,6 +35,8 @@ def _render_target(report: TargetReport) -> Iterator[str]:
     )
     judged_on = "; ".join([_list(scope, "dtypes"), f"ranks {_list(scope, 'ranks')}", _list(scope, "devices")])
     yield f"  dialect {report.dialect} ({report.dialect_source}); {judged_on}"
+    if scope.get("understood"):
+        yield from _wrap(f"understood as {scope['understood']}", "  ")
     told, others = select_told(report)
     for clause in told:
         yield ""

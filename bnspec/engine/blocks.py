@@ -91,6 +91,7 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
         return [Case(block.experiment, block.dtype, shape, eps, momentum) for shape in shapes]
     for literal in experiment.literals(block.dtype):
         case = literal if scope.channels is None else _widen(literal, scope.channels)
+        case = case if len(scope.ranks) > 1 else _at_rank(case, scope.ranks[0])
         # Float32 is blind to a lost tail of a long batch: there float64 tells, and at once.
         width = case.channels if scope.channels is None else min(case.channels, MOST_CHANNELS)
         size = width * case.count
@@ -113,6 +114,15 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
 def _widen(case: Case, channels: int) -> Case:
     """The case with as many channels as a layer has that is given ready-made."""
     return replace(case, shape=(case.shape[0], channels, *case.shape[2:]))
+
+
+def _at_rank(case: Case, rank: int) -> Case:
+    """The case with its N, C and m at the one rank that a layer has: few cases of its own are enough for no clause."""
+    n, c = case.shape[:2]
+    if len(case.shape) == rank:
+        return case
+    m = case.count // n
+    return replace(case, shape=(n * m, c) if rank == 2 else (n, c, *[1] * (rank - 3), m))
 
 
 def run_block(

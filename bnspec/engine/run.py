@@ -211,4 +211,5 @@ def _describe_scope(subject: Subject, plan: Plan, request: Request) -> dict[str,
         "reproducible": list(promises.reproducible),
         "strict": request.strict,
         "spec": request.spec,
+        "understood": subject.implementation.understood,
     }

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
-from types import ModuleType
 from typing import Any
 
 from bnspec.adapters import adapt
 from bnspec.layers.adapter import Framework
-from bnspec.layers.construction import read_parameters
 from bnspec.layers.probing import (
     RANKS,
     answers,
@@ -28,8 +25,9 @@ from bnspec.layers.probing import (
 )
 from bnspec.layers.promises import Promises
 from bnspec.layers.protocol import Layer, Structure, calling
+from bnspec.layers.signatures import is_batch_norm
 from bnspec.layers.surroundings import preserving
-from bnspec.layers.target import TargetError, tell_install
+from bnspec.layers.target import TargetError
 from bnspec.spec.formats import PRECISIONS
 
 
@@ -38,7 +36,7 @@ class Implementation:
     """What a target resolves to. `dialect_source` is "the target" or "the adapter", "" where neither has one.
 
     `versions`, `forks`, `compiles` and `channel_axis` are as declared (`bnspec.layers.declarations`); `defaults` of eps
-    and momentum are those of the signature, where it has any.
+    and momentum are those of the signature, where it has any; `understood` says how a function is called.
     """
 
     name: str
@@ -52,6 +50,7 @@ class Implementation:
     compiles: bool = False
     channel_axis: int | None = None
     defaults: Mapping[str, float | None] = field(default_factory=dict)
+    understood: str = ""
 
     def make(self, structure: Structure) -> Layer:
         """A new layer. Raises SubjectError of stage construction."""
@@ -84,26 +83,15 @@ def resolve(
     TargetError where the target has no known shape, a declaration is wrong, or no call at all returns.
     """
     obj = adapt(obj)
-    parameters = {} if inspect.isclass(obj) else read_parameters(obj) or {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a subject may warn while it is tried out; its cases will show it again
-        if {"running_mean", "running_var"} <= parameters.keys():
-            resolved: Implementation = _import_functions().resolve_function(obj, dict(arguments or {}), without)
-            return resolved
+        if not inspect.isclass(obj) and is_batch_norm(obj):
+            from bnspec.layers.functions import resolve_function
+
+            return resolve_function(obj, dict(arguments or {}), without)
         from bnspec.layers.objects import resolve_object
 
         return resolve_object(obj, dict(arguments or {}), without)
-
-
-def _import_functions() -> ModuleType:
-    """Only here may torch be absent: other shapes are known by tensors, which someone has imported."""
-    try:
-        return importlib.import_module("bnspec.layers.torch_functions")
-    except ModuleNotFoundError as error:
-        raise TargetError(
-            f"the target is a function of running_mean and running_var, which is called with torch tensors, and"
-            f" {error.name!r} is not installed: {tell_install(str(error.name))}"
-        ) from error
 
 
 def complete(

@@ -21,11 +21,15 @@ Make = Callable[[Structure], Layer]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a call: the dtype of y where an array came, whether anything was returned, and else the error."""
+    """What came of a call: the dtype of y where an array came, whether anything was returned, and else the error.
+
+    `grown` where y has more axes than x.
+    """
 
     dtype: str | None = None
     returned: bool = False
     error: SubjectError | None = None
+    grown: bool = False
 
 
 def plain_batch(structure: Structure) -> Array:
@@ -50,15 +54,20 @@ def try_call(make: Make, structure: Structure, *, training: bool, times: int = 1
         return Outcome(None, error.stage == "forward" and error.__cause__ is None, error)
     except SystemExit as error:
         return Outcome(None, False, SubjectError("forward", f"raised SystemExit: {error.code}"))
-    return Outcome(str(y.dtype), True)
+    return Outcome(str(y.dtype), True, grown=y.ndim > batch.ndim)
 
 
 def probe_ranks(make: Make, base: Structure) -> tuple[int, ...]:
-    """The ranks of which a batch is answered by an array: in training or, where none is, in evaluation."""
+    """The ranks of which a batch is answered by an array: in training or, where none is, in evaluation.
+
+    A layer whose parameters have the axes of one rank, (1, C, 1, 1) say, gives more axes to a batch of a lower one, by
+    accident: such a rank is offered only where every answer is like that.
+    """
     for training, _ in MODES:
-        found = tuple(r for r in RANKS if try_call(make, replace(base, rank=r), training=training).dtype is not None)
-        if found:
-            return found
+        tried = {rank: try_call(make, replace(base, rank=rank), training=training) for rank in RANKS}
+        answered = {rank: outcome for rank, outcome in tried.items() if outcome.dtype is not None}
+        if answered:
+            return tuple(rank for rank, outcome in answered.items() if not outcome.grown) or tuple(answered)
     return ()
 
 

@@ -1,9 +1,8 @@
-"""Functions with the signature of torch.nn.functional.batch_norm, told by the names of their parameters."""
+"""Functions of torch tensors, with the signature of torch.nn.functional.batch_norm or a like one."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -12,61 +11,58 @@ import torch
 from torch import Tensor
 
 from bnspec.layers.adapter import Names
-from bnspec.layers.construction import EPS_NAMES, check_arguments, name_of, read_defaults, read_parameters
 from bnspec.layers.declarations import check_abilities, fix_eps, fix_momentum, read_declarations
 from bnspec.layers.implementation import Implementation, Unproven, complete, leave_out
+from bnspec.layers.probing import plain_batch
 from bnspec.layers.promises import Promises, pick_momentum
 from bnspec.layers.protocol import Layer, Structure
+from bnspec.layers.signatures import BUFFERS, Signature, Update, find_update, take_y
 from bnspec.layers.target import TargetError
 from bnspec.layers.torch_layer import TorchLayer
-from bnspec.layers.torch_tensors import LOW, TORCH
+from bnspec.layers.torch_tensors import LOW, TORCH, to_tensor
 
 NAMES = Names("gamma", "beta", "running_mean", "running_var", "batches")
-
-# What each argument of a call is named by; the first name that the function has is taken.
-PARAMETERS: dict[str, tuple[str, ...]] = {
-    "x": ("input", "x"),
-    "running_mean": ("running_mean",),
-    "running_var": ("running_var",),
-    "gamma": ("weight", "gamma"),
-    "beta": ("bias", "beta"),
-    "training": ("training",),
-    "momentum": ("momentum",),
-    "eps": EPS_NAMES,
-}
+CHANNELS, RANKS = 3, (2, 4, 3, 5)
 
 
-def resolve_function(
-    function: Callable[..., Any], arguments: dict[str, Any], without: frozenset[str]
-) -> Implementation:
+def find_torch_update(signature: Signature) -> Update | None:
+    """How it hands back what it updates; None where no call with tensors gives one."""
+    for rank in RANKS:
+        structure, returned = Structure(CHANNELS, rank, "float32", "cpu", 1e-5, 0.1), []
+        for filled in (0.0, 0.5):
+            holder = hold(structure)
+            holder.running_mean.fill_(filled)
+            holder.running_var.fill_(1 + filled)
+            try:
+                x = to_tensor(plain_batch(structure), "cpu")
+                returned.append(call_once(signature, holder, structure, x, training=True))
+            except Exception:  # noqa: BLE001  (a trial: whatever was raised, it takes no such batch)
+                break
+        if len(returned) == 2 and isinstance(take_y(returned[0]), Tensor):
+            return find_update(returned, _unlike)
+    return None
+
+
+def _unlike(one: Any, other: Any) -> bool:
+    both = isinstance(one, Tensor) and isinstance(other, Tensor)
+    return both and one.numel() == CHANNELS and not torch.equal(one, other)
+
+
+def resolve_torch_function(signature: Signature, update: Update, without: frozenset[str]) -> Implementation:
     """An implementation from a function; its layers hold parameters and buffers for it. Raises TargetError."""
-    name, parameters = name_of(function), read_parameters(function) or {}
+    name, function, given = signature.name, signature.function, signature.fixed
     declared = read_declarations(function, getattr(function, "func", None))
     without = check_abilities(without, "--without") | set(declared.without)
-    check_arguments(name, arguments, parameters)
-    roles = {role: next((n for n in names if n in parameters), "") for role, names in PARAMETERS.items()}
-    for role in ("x", "training"):
-        if not roles[role]:
-            names = " or ".join(PARAMETERS[role])
-            raise TargetError(f"{name} has no parameter {names}, which torch's function has: add it")
-    filled = {*roles.values(), *arguments}
-    for parameter in parameters.values():
-        open_ended = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        if parameter.default is parameter.empty and parameter.name not in filled and not open_ended:
-            raise TargetError(f"{name} needs a value for {parameter.name!r}: give it, --arg {parameter.name}=VALUE")
-    positional = tuple(p.name for p in parameters.values() if p.kind is p.POSITIONAL_ONLY)
-    bound = function.keywords if isinstance(function, functools.partial) else {}
-    given = {role: (bound | arguments)[n] for role, n in roles.items() if n in bound | arguments}
-    eps = fix_eps(name, given, declared, bool(roles["eps"]))
-    momentum = fix_momentum(given, declared, bool(roles["momentum"]))
+    eps = fix_eps(name, given, declared, signature.has("eps"))
+    momentum = fix_momentum(given, declared, signature.has("momentum"))
     if momentum == "average":
         raise TargetError(
             f"the momentum of {name} is fixed at None, the plain average, and a function has no count of batches to"
             " average by: leave momentum open, or name a class"
         )
-    affine = {role for role in ("gamma", "beta") if roles[role]}
+    affine = {role for role in ("gamma", "beta") if signature.has(role)}
     affine |= {"affine"} if len(affine) == 2 else set()
-    if len(affine) == 3 and all(parameters[roles[role]].default is None for role in ("gamma", "beta")):
+    if len(affine) == 3 and {"gamma", "beta"} <= signature.optional:
         affine |= {"unscaled", "unshifted"}
     promises = Promises(
         ranks=declared.ranks or (),
@@ -87,44 +83,49 @@ def resolve_function(
         declared.dialect or "torch",
         "the target" if declared.dialect else "the adapter",
         leave_out(promises, without),
-        Maker(function, roles, bound | arguments, positional),
+        Maker(signature, update),
         TORCH,
         declared.versions,
         declared.forks,
         declared.compiles,
         declared.channel_axis,
-        read_defaults(function, {setting: roles[setting] for setting in ("eps", "momentum")}),
+        signature.defaults,
+        signature.tell("torch tensors", update.words),
     )
-    base = Structure(3, 2, "float32", "cpu", 1e-5 if eps is None else eps, pick_momentum(promises, 0.1))
+    base = Structure(CHANNELS, 2, "float32", "cpu", 1e-5 if eps is None else eps, pick_momentum(promises, 0.1))
     return complete(draft, base, Unproven(() if declared.dtypes else LOW), lambda _: name)
+
+
+def hold(structure: Structure) -> SimpleNamespace:
+    """New tensors for one layer."""
+    native = {"dtype": TORCH.native_dtype(structure.parameters), "device": structure.device}
+    ones, zeros = (functools.partial(make, structure.channels, **native) for make in (torch.ones, torch.zeros))
+    gamma = ones() if structure.affine else None
+    beta = zeros() if structure.affine and structure.shifted else None
+    return SimpleNamespace(gamma=gamma, beta=beta, running_mean=zeros(), running_var=ones())
+
+
+def call_once(signature: Signature, holder: SimpleNamespace, structure: Structure, x: Tensor, *, training: bool) -> Any:
+    """What the function returns."""
+    settings = {"eps": structure.eps, "momentum": structure.momentum}
+    return signature.call({**vars(holder), **settings, "x": x, "training": training})
 
 
 @dataclass(frozen=True)
 class Maker:
-    """Makes layers for a function whose parameter for each role is `roles[role]`, "" where it has none.
+    """Makes layers for a function; `update` says where it leaves the new running statistics."""
 
-    `positional` are those that it does not take by name, in their order.
-    """
-
-    function: Callable[..., Any]
-    roles: dict[str, str]
-    arguments: dict[str, Any]
-    positional: tuple[str, ...]
+    signature: Signature
+    update: Update
 
     def __call__(self, structure: Structure) -> Layer:
-        native = {"dtype": TORCH.native_dtype(structure.parameters), "device": structure.device}
-        ones, zeros = (functools.partial(make, structure.channels, **native) for make in (torch.ones, torch.zeros))
-        gamma, beta = (
-            (ones() if structure.affine else None),
-            (zeros() if structure.affine and structure.shifted else None),
-        )
-        holder = SimpleNamespace(gamma=gamma, beta=beta, running_mean=zeros(), running_var=ones())
-        settings = {"eps": structure.eps, "momentum": structure.momentum}
+        holder = hold(structure)
 
         def call(x: Tensor, training: bool) -> Any:
-            values = {**vars(holder), **settings, "x": x, "training": training}
-            named = {name: values[role] for role, name in self.roles.items() if name} | self.arguments
-            positional = [named.pop(name) for name in self.positional if name in named]
-            return self.function(*positional, **named)
+            returned = call_once(self.signature, holder, structure, x, training=training)
+            if self.update.places is not None and training:
+                for name, place in zip(BUFFERS, self.update.places, strict=True):
+                    setattr(holder, name, returned[place].detach())
+            return take_y(returned)
 
         return TorchLayer(holder, NAMES, structure.device, call)

@@ -7,6 +7,7 @@ from typing import Any
 
 from bnspec.layers.objects import Maker
 from bnspec.layers.protocol import Grad, Structure
+from bnspec.layers.signatures import BUFFERS
 from bnspec.layers.torch_functions import Maker as FunctionMaker
 from bnspec.layers.torch_tensors import THREADS, TORCH
 from bnspec.reproduce.lines import Lines
@@ -236,9 +237,15 @@ class FunctionText(ObjectText):
         values = {state: f"{layer}.{state}" for state in STATE}
         values |= {"x": f"x{number}", "training": repr(step.given["training"])}
         values |= {"eps": repr(structure.eps), "momentum": repr(structure.momentum)}
-        named = {name: values[role] for role, name in self.function.roles.items() if name}
-        named |= {name: repr(value) for name, value in self.function.arguments.items()}
-        positional = [named.pop(name) for name in self.function.positional if name in named]
+        signature, update = self.function.signature, self.function.update
+        named = {name: values[role] for role, name in signature.roles.items() if name}
+        named |= {name: repr(value) for name, value in signature.given.items()}
+        positional = [named.pop(name) for name in signature.positional if name in named]
         given = ", ".join([*positional, *(f"{name}={value}" for name, value in named.items())])
         call = f"y{number} = {self.name}({given})"
         yield call if grad.recording else f"with torch.no_grad():\n    {call}"
+        if update.places is not None and step.given["training"]:
+            for name, place in zip(BUFFERS, update.places, strict=True):
+                yield f"{layer}.{name} = y{number}[{place}].detach()"
+        if update.several:
+            yield f"y{number} = y{number}[0]"

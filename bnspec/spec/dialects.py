@@ -146,6 +146,11 @@ ROWS: tuple[Dialect, ...] = (
     ),
     NATIVE,
     replace(
+        NATIVE, name="torch-batch-norm", implementation="torch.batch_norm", empty_batch="untouched",
+        eval_without_statistics="refuse",
+        source="measured with torch 2.13.0 (CPU); what torch.nn.functional.batch_norm calls once it has checked sizes",
+    ),
+    replace(
         NATIVE, name="torch-decomposition", implementation="torch._decomp.decompositions.native_batch_norm_helper",
         low_precision_output="untried", one_value="refuse", empty_batch="nan", eval_without_statistics="refuse",
         source="measured with torch 2.13.0 (CPU); pure: the new buffers are returned; one value divides by zero",
