@@ -51,12 +51,12 @@ def certify(name: str, row: dict[str, Any], profile: str) -> tuple[bool, str]:
     return right, report.dialect
 
 
-def identify(name: str, target: str, dialect: str) -> bool:
-    """Do probes find the dialect, without an exception?"""
-    nearest = bnspec.identify(target).nearest
-    right = dialect in nearest.names and not nearest.differing
+def identify(name: str, row: dict[str, Any], dialect: str) -> bool:
+    """Do probes find the dialect, without an exception but those of the table?"""
+    nearest = bnspec.identify(row["target"]).nearest
+    right = dialect in nearest.names and list(nearest.differing) == row.get("differs", [])
     but = f" but for {' '.join(nearest.differing)}" if nearest.differing else ""
-    tell(f"{'ok ' if right else 'OFF'} {name}: {target} is identified as {', '.join(nearest.names)}{but}")
+    tell(f"{'ok ' if right else 'OFF'} {name}: {row['target']} is identified as {', '.join(nearest.names)}{but}")
     return right
 
 
@@ -77,7 +77,7 @@ def main(name: str, profile: str = "standard") -> int:
     for row in TABLE[name]["certified"]:
         certified, dialect = certify(name, row, profile)
         right &= certified
-        right &= identify(name, row["target"], dialect)
+        right &= identify(name, row, dialect)
     for script in TABLE[name].get("findings", []):
         right &= reproduce(name, script)
     return int(not right)

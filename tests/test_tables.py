@@ -80,6 +80,7 @@ MEASURED: dict[str, tuple[str, str, str, float | None, float | None, int]] = {
     "chainer": ("biased", "unbiased", "old", 0.9, 2e-5, 1),
     "onnx": ("biased", "biased", "old", 0.9, 1e-5, 1),
     "onnxruntime": ("biased", "biased", "old", 0.9, 1e-5, 1),
+    "onnx-inference": ("biased", "nothing", "new", None, 1e-5, 1),
     "d2l": ("biased", "biased", "new", 0.9, 1e-5, 1),
     "makemore": ("unbiased", "unbiased", "new", 0.1, 1e-5, -1),
     "torchvision-frozen": ("biased", "nothing", "new", None, 0.0, 1),
@@ -108,7 +109,7 @@ RANKS = {
         5,
         6,
     ): "torch-functional torch-native torch-batch-norm torch-decomposition torch-sync haiku equinox-ema equinox-batch"
-    " keras tinygrad chainer onnx onnxruntime",
+    " keras tinygrad chainer onnx onnxruntime onnx-inference",
     (4,): "timm timm-frozen timm-split torchvision-frozen detectron2-frozen detectron2-sync",
     (1, 2, 3, 4, 5, 6): "flax flax-nnx jax-standardize keras-jax keras-tensorflow keras-numpy",
     (4, 5): "tensorflow-fused",
@@ -284,9 +285,9 @@ def test_ranks_and_initial_values() -> None:
 def test_kinds_of_average_and_of_training_statistics() -> None:
     assert neighbours("average", "debiased") == ["haiku", "equinox-batch"]
     assert neighbours("average", "first copied") == ["equinox-ema"]
-    frozen = ["timm-frozen", "torchvision-frozen", "detectron2-frozen"]
+    frozen = ["timm-frozen", "onnx-inference", "torchvision-frozen", "detectron2-frozen"]
     assert neighbours("training_statistics", "running") == ["timm-frozen", "equinox-ema", *frozen[1:]]
-    assert neighbours("constants", "float32") == ["paddle", "onnx", "onnxruntime"]
+    assert neighbours("constants", "float32") == ["paddle", "onnx", "onnxruntime", "onnx-inference"]
     assert neighbours("normalises_with", "unbiased") == ["makemore"]
     assert neighbours("momentum_none", "cumulative")[0] == "torch"
     assert set(frozen) <= set(neighbours("stores", "nothing"))

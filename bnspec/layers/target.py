@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import importlib.machinery
 import importlib.util
+import re
 import sys
 import traceback
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-FORMS = "path/to/file.py:Name, package.module:Name or reference:NAME"
+FORMS = "path/to/file.py:Name, package.module:Name, reference:NAME or path/to/model.onnx[:node]"
 PACKAGES = {
     "torch": "torch",
     "flax": "flax",
@@ -57,18 +58,30 @@ def load_target(text: str) -> Target:
     A file's folder, or the working directory for a module, is put on `sys.path` and stays there, so that a file may
     import its neighbours at any time. Raises TargetError.
     """
+    model = re.fullmatch(r"(.*\.onnx)(?::(.*))?", text.strip())
+    if model and (model[2] is None or re.search(r"[/\\]", model[1]) or Path(model[1]).is_file()):
+        path = _find_file(model[1], ".onnx")
+        return Target(text, _load_onnx(path, model[2] or ""), path)
     location, _, attribute = text.strip().rpartition(":")
     if not location or attribute.endswith(".py") or not all(part.isidentifier() for part in attribute.split(".")):
         raise TargetError(f"{text!r} names no attribute of a file or module: write {FORMS}")
     if location == "reference":
         return Target(text, load_target(find_reference(attribute)).obj)
-    path: Path | None = None
+    file: Path | None = None
     if location.endswith(".py") or any(sign in location for sign in "/\\") or Path(location).is_file():
-        path = _find_file(location)
-        module = _import_file(path)
+        file = _find_file(location)
+        module = _import_file(file)
     else:
         module = _import_module(location)
-    return Target(text, _find_attribute(module, attribute, location), path)
+    return Target(text, _find_attribute(module, attribute, location), file)
+
+
+def _load_onnx(path: Path, node: str) -> Any:
+    try:
+        return importlib.import_module("bnspec.adapters.onnx_file").load_node(path, node)
+    except ModuleNotFoundError as error:
+        name = str(error.name)
+        raise TargetError(f"{path} is read by {name!r}, which is not installed: {tell_install(name)}") from error
 
 
 def make_importable(folder: Path) -> None:
@@ -130,15 +143,15 @@ def find_reference(name: str) -> str:
     return table[name]
 
 
-def _find_file(location: str) -> Path:
+def _find_file(location: str, suffix: str = ".py") -> Path:
     path = Path(location).expanduser()
     if path.is_dir():
         raise TargetError(f"{location} is a folder: name a Python file in it, such as {path / 'layer.py'}:Name")
     if not path.is_file():
-        neighbours = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        neighbours = [p.name for p in path.parent.glob(f"*{suffix}")] if path.parent.is_dir() else []
         where = "" if path.is_absolute() else f" in {Path.cwd()}"
         raise TargetError(f"there is no file {location}{where}: check the path{suggest(path.name, neighbours)}")
-    if path.suffix != ".py":
+    if path.suffix != suffix:
         raise TargetError(f"{location} is not a Python file: put the layer into a file whose name ends in .py")
     return path.resolve()
 

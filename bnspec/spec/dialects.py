@@ -249,6 +249,11 @@ ROWS: tuple[Dialect, ...] = (
         source="measured with onnxruntime 1.32.0 (CPU), float16 included, bfloat16 untried",
     ),
     replace(
+        FROZEN, name="onnx-inference", implementation="onnxruntime, BatchNormalization without training_mode",
+        ranks=RANKS_2_TO_6, constants="float32", eps_default=1e-5,
+        source="measured with onnxruntime 1.32.0 (CPU); of an exported model, which does not train",
+    ),
+    replace(
         TORCH, name="d2l", implementation="Dive into Deep Learning, BatchNorm from scratch (PyTorch)", stores="biased",
         momentum_default=0.9, momentum_none="not offered", buffer_shape="(1, C) or (1, C, 1, 1)", ranks=(2, 4),
         low_precision_output="untried", one_value="zeros", empty_batch="nan", eval_without_statistics="not offered",
