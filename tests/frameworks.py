@@ -53,7 +53,7 @@ def certify(name: str, row: dict[str, Any], profile: str) -> tuple[bool, str]:
 
 def identify(name: str, row: dict[str, Any], dialect: str) -> bool:
     """Do probes find the dialect, without an exception but those of the table?"""
-    nearest = bnspec.identify(row["target"]).nearest
+    nearest = bnspec.identify(row["target"], arguments=row.get("arguments")).nearest
     right = dialect in nearest.names and list(nearest.differing) == row.get("differs", [])
     but = f" but for {' '.join(nearest.differing)}" if nearest.differing else ""
     tell(f"{'ok ' if right else 'OFF'} {name}: {row['target']} is identified as {', '.join(nearest.names)}{but}")
@@ -75,8 +75,10 @@ def main(name: str, profile: str = "standard") -> int:
     """1 where anything is not as the table says."""
     right = True
     for row in TABLE[name]["certified"]:
-        certified, dialect = certify(name, row, profile)
-        right &= certified
+        dialect = row.get("identified")
+        if dialect is None:
+            certified, dialect = certify(name, row, profile)
+            right &= certified
         right &= identify(name, row, dialect)
     for script in TABLE[name].get("findings", []):
         right &= reproduce(name, script)

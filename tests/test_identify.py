@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch._decomp.decompositions import native_batch_norm_helper
 
 import bnspec
 from bnspec.cli import main
@@ -68,6 +69,29 @@ def functional_replacement(num_features: int, eps: float = 1e-5) -> torch.nn.Mod
     return layer
 
 
+class DiveIntoDeepLearning(torch.nn.Module):
+    """The layer of the book, typed anew: ranks 2 and 4, buffers that are no buffers, momentum 0.9 of the new batch."""
+
+    bnspec_eps, bnspec_momentum = 1e-5, 0.9
+
+    def __init__(self, num_features: int, num_dims: int) -> None:
+        super().__init__()
+        shape = (1, num_features) if num_dims == 2 else (1, num_features, 1, 1)
+        self.gamma, self.beta = torch.nn.Parameter(torch.ones(shape)), torch.nn.Parameter(torch.zeros(shape))
+        self.running_mean, self.running_var = torch.zeros(shape), torch.ones(shape)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.dim() in (2, 4)
+        mean, var = self.running_mean, self.running_var
+        if self.training:
+            axes = (0,) if x.dim() == 2 else (0, 2, 3)
+            mean = x.mean(axes, keepdim=True)
+            var = ((x - mean) ** 2).mean(axes, keepdim=True)
+            self.running_mean = (0.1 * self.running_mean + 0.9 * mean).detach()
+            self.running_var = (0.1 * self.running_var + 0.9 * var).detach()
+        return self.gamma * (x - mean) / torch.sqrt(var + 1e-5) + self.beta
+
+
 @pytest.mark.parametrize(
     ("target", "dialect"),
     [
@@ -76,6 +100,10 @@ def functional_replacement(num_features: int, eps: float = 1e-5) -> torch.nn.Mod
         ("torch.nn:SyncBatchNorm", "torch-sync"),
         ("torch.nn.functional:batch_norm", "torch-functional"),
         (functional_replacement, "torch-functional-replacement"),
+        ("torch:native_batch_norm", "torch-native"),
+        ("torch:batch_norm", "torch-batch-norm"),
+        (partial(native_batch_norm_helper, functional=True), "torch-decomposition"),
+        (DiveIntoDeepLearning, "d2l"),
         ("reference:numpy", "torch"),
         ("reference:seed", "makemore"),
     ],

@@ -1,7 +1,8 @@
-"""equinox.nn.BatchNorm, mode="batch": a layer of single examples, mapped over the batch by name, and a state apart.
+"""equinox.nn.BatchNorm: a layer of single examples, mapped over the batch by name, and a state apart.
 
-Its buffers are sums that evaluation divides by 1 - momentum**batches; what is read here is the quotient. What is
-written is what evaluations read until the next training batch, which goes on from the sums.
+With mode="batch" its buffers are sums that evaluation divides by 1 - momentum**batches; what is read here is the
+quotient. What is written is what evaluations read until the next training batch, which goes on from the sums. With
+mode="ema", the library's own default, they are the averages.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ SUMS = {"running_mean": 0, "running_var": 1}
 class Equinox:
     """A module and its state. `options` are the constructor's own."""
 
-    bnspec_dialect = "equinox-batch"
     bnspec_ranks = (2, 3, 4, 5)
     bnspec_dtypes = DTYPES
     bnspec_versions: Mapping[str, str] = {"equinox": eqx.__version__, "jax": jax.__version__}
@@ -39,17 +39,25 @@ class Equinox:
         dtype: Any = np.float32, **options: Any,
     ) -> None:  # fmt: skip
         settings = {"mode": "batch", **options}
+        self.bnspec_dialect = f"equinox-{settings['mode']}"
         self._module, self._state = eqx.nn.make_with_state(module)(
             input_size, AXIS, eps=eps, momentum=momentum, dtype=jnp.dtype(dtype), **settings
         )
         self._written: Any = None
 
+    @property
+    def _place(self) -> Any:
+        """Where in a state the buffers are."""
+        return self._module.batch_state_index or self._module.ema_state_index
+
     def _averages(self) -> tuple[Any, Any]:
         if self._written is not None:
-            mean, var = self._written.get(self._module.batch_state_index)
+            mean, var = self._written.get(self._place)
+            return mean, var
+        mean, var = self._state.get(self._place)
+        if self._module.batch_counter is None:
             return mean, var
         batches = self._state.get(self._module.batch_counter)
-        mean, var = self._state.get(self._module.batch_state_index)
         scale = jnp.where(batches == 0, 1, 1 - self._module.momentum**batches)
         return mean / scale, var / scale
 
@@ -66,8 +74,11 @@ class Equinox:
         elif name in SUMS:
             averages = list(self._averages())
             averages[SUMS[name]] = jnp.array(value)
+            if self._module.batch_counter is None:
+                self._state = clone(self._state).set(self._place, tuple(averages))
+                return
             fresh = clone(self._state).set(self._module.batch_counter, jnp.array(0))  # by which nothing is divided
-            self._written = fresh.set(self._module.batch_state_index, tuple(averages))
+            self._written = fresh.set(self._place, tuple(averages))
         else:
             super().__setattr__(name, value)
 

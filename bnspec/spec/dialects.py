@@ -255,7 +255,7 @@ ROWS: tuple[Dialect, ...] = (
     ),
     replace(
         TORCH, name="d2l", implementation="Dive into Deep Learning, BatchNorm from scratch (PyTorch)", stores="biased",
-        momentum_default=0.9, momentum_none="not offered", buffer_shape="(1, C) or (1, C, 1, 1)", ranks=(2, 4),
+        momentum_default=0.9, momentum_none="not offered", buffer_shape="(1, C, 1, ..., 1)", ranks=(2, 4),
         low_precision_output="untried", one_value="zeros", empty_batch="nan", eval_without_statistics="not offered",
         source="measured on the text of d2l-ai/d2l-en, typed anew; other editions weigh the old statistic",
     ),
