@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import importlib.util
 from importlib.metadata import EntryPoint
+from types import MappingProxyType
 from typing import cast
 
 import numpy as np
 import pytest
+from hypothesis import Phase
 
 import bnspec
 from bnspec import adapters
+from bnspec.adapters.wrapped import Wrapped, adapting
+from bnspec.api import make_subject
+from bnspec.cases.case import Case
 from bnspec.cli import main
+from bnspec.engine.blocks import draw
+from bnspec.engine.plan import Request, make_plan
 from bnspec.layers.implementation import resolve
 from bnspec.layers.numpy_functional import FunctionalLayer
-from bnspec.layers.protocol import Structure
+from bnspec.layers.protocol import Array, Structure
 from bnspec.layers.target import TargetError
 from bnspec.spec.clauses import CLAUSES
 from tests.frameworks import TABLE
@@ -84,6 +91,60 @@ def test_a_layer_that_compiles_meets_two_ranks_a_block() -> None:
         assert report.verdict == "conforms", report
         shapes[profile] = report.scope["ranks"]
     assert shapes == {"smoke": [2, 4], "standard": [2, 3, 4, 5]}
+
+
+def test_a_layer_that_compiles_meets_few_shapes_and_as_many_cases() -> None:
+    shapes: dict[bool, set[tuple[int, ...]]] = {}
+    cases = {}
+    for compiles in (False, True):
+        target = type("Compiles", (Functional,), {"bnspec_compiles": compiles})
+        request = Request("torch", dtypes=("float64",))
+        subject, _ = make_subject(target, request, {})
+        drawn: list[Case] = []
+        for block in make_plan(subject, request).blocks():
+            draw(subject, block, 0, drawn.append, (Phase.generate,))
+        shapes[compiles], cases[compiles] = {case.shape for case in drawn}, len(drawn)
+    assert cases[True] == cases[False]
+    assert len(shapes[True]) < len(shapes[False]) / 3
+    assert {len(shape) for shape in shapes[True]} == {2, 3, 4, 5}
+
+
+class Native:
+    """A layer of a framework whose arrays are lists."""
+
+    def __init__(self, channels: int, epsilon: float = 1e-5) -> None:
+        self.scale, self.shift, self.mean, self.var = [1.0] * channels, None, [0.0] * channels, [1.0] * channels
+        self.epsilon = epsilon
+
+
+class Lists(Wrapped):
+    names = MappingProxyType({"gamma": "scale", "beta": "shift", "running_mean": "mean", "running_var": "var"})
+    settings = MappingProxyType({"eps": "epsilon"})
+
+    def __init__(self, native: type[Native], channels: int, eps: float = 1e-5) -> None:
+        super().__init__(native(channels, eps))
+
+    def _receive(self, native: list[float]) -> Array:
+        return np.array(native)
+
+    def _write(self, name: str, value: Array) -> None:
+        setattr(self._layer, self.names[name], value.tolist())
+
+
+def test_a_wrapped_layer_has_the_attributes_of_one_in_numpy() -> None:
+    adapt = adapting(Native, Lists)
+    made = adapt(Native)(3, eps=0.1)
+    assert (made.eps, made.gamma.tolist(), made.beta, made.training) == (0.1, [1.0] * 3, None, True)
+    made.running_var = np.full(3, 2.0)
+    assert made.running_var.tolist() == [2.0] * 3
+    with pytest.raises(AttributeError):
+        _ = made.momentum
+    own = Native(2)
+    around = adapt(own)
+    assert around.bnspec_dtypes == ("float64",), "a ready-made layer is judged in the dtype that it has"
+    around.gamma = np.zeros(2)
+    assert own.scale == [0.0, 0.0]
+    assert adapt(7) is None
 
 
 # Adapters of other packages

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import flax
@@ -13,14 +13,13 @@ import numpy as np
 from flax import nnx
 
 from bnspec.adapters.axes import Backward, from_last
-from bnspec.adapters.jax_arrays import DTYPES, answer, as_array, send
+from bnspec.adapters.jax_arrays import DTYPES, answer, send
+from bnspec.adapters.wrapped import Wrapped, adapting
 from bnspec.layers.protocol import Array
 
-VARIABLES = {"gamma": "scale", "beta": "bias", "running_mean": "mean", "running_var": "var"}
 
-
-class Nnx:
-    """A module as it is constructed, or one that was given ready-made (`around`)."""
+class Nnx(Wrapped):
+    """A module."""
 
     bnspec_dialect = "flax-nnx"
     bnspec_channel_axis = -1
@@ -28,42 +27,27 @@ class Nnx:
     bnspec_dtypes = DTYPES
     bnspec_versions: Mapping[str, str] = {"flax": flax.__version__, "jax": jax.__version__}
     bnspec_forks, bnspec_compiles = False, True
-    training = True
+    names = MappingProxyType({"gamma": "scale", "beta": "bias", "running_mean": "mean", "running_var": "var"})
+    settings = MappingProxyType({"epsilon": "epsilon", "momentum": "momentum"})
 
     def __init__(
         self, module: type[nnx.BatchNorm], num_features: int, epsilon: float = 1e-5, momentum: float = 0.99,
         dtype: Any = np.float32, **options: Any,
     ) -> None:  # fmt: skip
-        self._module = module(
-            num_features, epsilon=epsilon, momentum=momentum, param_dtype=dtype, rngs=nnx.Rngs(0), **options
-        )
+        settings = {"epsilon": epsilon, "momentum": momentum, "param_dtype": dtype, **options}
+        super().__init__(module(num_features, rngs=nnx.Rngs(0), **settings))
 
-    @classmethod
-    def around(cls, module: nnx.BatchNorm) -> Nnx:
-        """A layer of fixed eps and momentum."""
-        self = cls.__new__(cls)
-        self._module = module
-        return self
+    def _receive(self, native: nnx.Variable[Any]) -> Array:
+        return np.asarray(native[...])
 
-    def __getattr__(self, name: str) -> Any:
-        if name in ("epsilon", "momentum"):
-            return getattr(self._module, name)
-        if name not in VARIABLES:
-            raise AttributeError(name)
-        variable = getattr(self._module, VARIABLES[name])
-        return None if variable is None else as_array(variable[...])
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name not in VARIABLES:
-            super().__setattr__(name, value)
-            return
-        getattr(self._module, VARIABLES[name]).value = jnp.array(value)
+    def _write(self, name: str, value: Array) -> None:
+        getattr(self._layer, self.names[name]).value = jnp.array(value)
 
     def __call__(self, x: Array) -> Array:
-        return from_last(self._module(send(x), use_running_average=not self.training))
+        return from_last(self._layer(send(x), use_running_average=not self.training))
 
     def vjp(self, x: Array) -> tuple[Array, Backward]:
-        graph, parameters, rest = nnx.split(self._module, nnx.Param, ...)
+        graph, parameters, rest = nnx.split(self._layer, nnx.Param, ...)
 
         def run(parameters: Any, x: Any) -> Any:
             module = nnx.merge(graph, parameters, rest, copy=True)
@@ -71,7 +55,7 @@ class Nnx:
             return y, nnx.state(module, nnx.BatchStat)
 
         y, pull, statistics = jax.vjp(run, parameters, send(x), has_aux=True)
-        nnx.update(self._module, statistics)
+        nnx.update(self._layer, statistics)
 
         def pull_named(dy: Any) -> tuple[Any, Any, Any]:
             by, dx = pull(dy)
@@ -80,8 +64,4 @@ class Nnx:
         return from_last(y), answer(pull_named)
 
 
-def adapt(obj: Any) -> Any:
-    """flax.nnx.BatchNorm, its subclasses, and layers of these."""
-    if isinstance(obj, type) and issubclass(obj, nnx.BatchNorm):
-        return functools.partial(Nnx, obj)
-    return Nnx.around(obj) if isinstance(obj, nnx.BatchNorm) else None
+adapt = adapting(nnx.BatchNorm, Nnx)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import keras
 import numpy as np
 
 from bnspec.adapters.axes import Backward, from_last, to_last
+from bnspec.adapters.wrapped import Wrapped
 from bnspec.layers.protocol import Array
 
-VARIABLES = {"gamma": "gamma", "beta": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 BACKEND: str = keras.config.backend()
 DIALECTS = {"torch": "keras", "jax": "keras-jax", "tensorflow": "keras-tensorflow", "numpy": "keras-numpy"}
 
@@ -23,7 +24,7 @@ def read_version(backend: str) -> dict[str, str]:
     return {backend: str(importlib.import_module(backend).__version__)}
 
 
-class Keras:
+class Keras(Wrapped):
     """A layer that is built for batches of one rank, the channel last. `options` are the constructor's own."""
 
     bnspec_dialect = DIALECTS[BACKEND]
@@ -33,35 +34,23 @@ class Keras:
     bnspec_versions: Mapping[str, str] = {"keras": keras.__version__, **read_version(BACKEND)}
     bnspec_forks, bnspec_compiles = BACKEND in ("torch", "numpy"), BACKEND == "jax"
     bnspec_without = ("gradients",) if BACKEND == "numpy" else ()
-    training = True
+    names = MappingProxyType(
+        {"gamma": "gamma", "beta": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+    )
+    settings = MappingProxyType({"epsilon": "epsilon", "momentum": "momentum"})
 
     def __init__(
         self, layer: type[keras.layers.BatchNormalization], channels: int, epsilon: float = 1e-3,
         momentum: float = 0.99, dtype: Any = np.float32, num_dims: int = 2, **options: Any,
     ) -> None:  # fmt: skip
-        self._layer = layer(epsilon=epsilon, momentum=momentum, dtype=np.dtype(dtype).name, **options)
+        super().__init__(layer(epsilon=epsilon, momentum=momentum, dtype=np.dtype(dtype).name, **options))
         self._layer.build((None,) * (num_dims - 1) + (channels,))
 
-    @classmethod
-    def around(cls, layer: keras.layers.BatchNormalization) -> Keras:
-        """A layer that was built already: of fixed eps, momentum and channels."""
-        self = cls.__new__(cls)
-        self._layer = layer
-        return self
+    def _receive(self, native: Any) -> Array:
+        return as_array(native)
 
-    def __getattr__(self, name: str) -> Any:
-        if name in ("epsilon", "momentum"):
-            return getattr(self._layer, name)
-        if name not in VARIABLES:
-            raise AttributeError(name)
-        variable = getattr(self._layer, VARIABLES[name])
-        return None if variable is None else as_array(variable)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in VARIABLES:
-            getattr(self._layer, VARIABLES[name]).assign(value)
-        else:
-            super().__setattr__(name, value)
+    def _write(self, name: str, value: Array) -> None:
+        getattr(self._layer, self.names[name]).assign(value)
 
     def __call__(self, x: Array) -> Array:
         return from_last(as_array(self._layer(to_last(x), training=self.training)))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import mlx.core as mx
@@ -11,13 +11,12 @@ import mlx.nn as nn
 import numpy as np
 
 from bnspec.adapters.axes import Backward, from_last, to_last
+from bnspec.adapters.wrapped import Wrapped, adapting
 from bnspec.layers.protocol import Array
 
-NAMES = {"gamma": "weight", "beta": "bias", "running_mean": "running_mean", "running_var": "running_var"}
 
-
-class Mlx:
-    """A module as it is constructed, or one that was given ready-made (`around`)."""
+class Mlx(Wrapped):
+    """A module."""
 
     bnspec_dialect = "mlx"
     bnspec_channel_axis = -1
@@ -25,62 +24,50 @@ class Mlx:
     bnspec_dtypes = ("float32", "float64")
     bnspec_versions: Mapping[str, str] = {"mlx": mx.__version__}
     bnspec_forks = False
-    training = True
+    names = MappingProxyType(
+        {"gamma": "weight", "beta": "bias", "running_mean": "running_mean", "running_var": "running_var"}
+    )
+    settings = MappingProxyType({"eps": "eps", "momentum": "momentum"})
 
     def __init__(
         self, module: type[nn.BatchNorm], num_features: int, eps: float = 1e-5, momentum: float = 0.1,
         dtype: Any = np.float32, **options: Any,
     ) -> None:  # fmt: skip
         mx.set_default_device(mx.cpu)  # float64 exists there alone
-        self._module = module(num_features, eps=eps, momentum=momentum, **options)
-        for name in NAMES:
+        super().__init__(module(num_features, eps=eps, momentum=momentum, **options))
+        for name in self.names:
             values = getattr(self, name)
             if values is not None:
                 setattr(self, name, values.astype(dtype))
 
-    @classmethod
-    def around(cls, module: nn.BatchNorm) -> Mlx:
-        """A layer of fixed eps and momentum."""
-        self = cls.__new__(cls)
-        self._module = module
-        return self
+    def _receive(self, native: mx.array) -> Array:
+        return np.array(native)
 
-    def __getattr__(self, name: str) -> Any:
-        if name in ("eps", "momentum"):
-            return getattr(self._module, name)
-        if name not in NAMES:
-            raise AttributeError(name)
-        values = getattr(self._module, NAMES[name], None)
-        return None if values is None else np.array(values)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in NAMES:
-            setattr(self._module, NAMES[name], send(value))
-        else:
-            super().__setattr__(name, value)
+    def _write(self, name: str, value: Array) -> None:
+        setattr(self._layer, self.names[name], send(value))
 
     def __call__(self, x: Array) -> Array:
-        self._module.train(self.training)
-        return from_last(self._module(send(to_last(x))))
+        self._layer.train(self.training)
+        return from_last(self._layer(send(to_last(x))))
 
     def vjp(self, x: Array) -> tuple[Array, Backward]:
         native, training = send(to_last(x)), self.training
-        held = {name: getattr(self._module, name) for name in NAMES.values() if name in self._module}
+        held = {name: getattr(self._layer, name) for name in self.names.values() if name in self._layer}
         y = self(x)
 
         def backward(dy: Array) -> tuple[Array, Array | None, Array | None]:
-            kept = dict(self._module)
+            kept = dict(self._layer)
             parameters = [held[name] for name in ("weight", "bias") if name in held]
 
             def run(x: mx.array, *parameters: mx.array) -> mx.array:
                 for name, value in {**held, **dict(zip(("weight", "bias"), parameters, strict=False))}.items():
-                    setattr(self._module, name, value)
-                return self._module.train(training)(x)
+                    setattr(self._layer, name, value)
+                return self._layer.train(training)(x)
 
             try:
                 _, (dx, *rest) = mx.vjp(run, [native, *parameters], [send(to_last(dy))])
             finally:
-                self._module.update(kept)
+                self._layer.update(kept)
             dgamma, dbeta = (np.array(g) for g in rest) if rest else (None, None)
             return from_last(dx), dgamma, dbeta
 
@@ -92,8 +79,4 @@ def send(values: Array) -> mx.array:
     return mx.array(np.ascontiguousarray(values), dtype=getattr(mx, str(values.dtype)))
 
 
-def adapt(obj: Any) -> Any:
-    """mlx.nn.BatchNorm, its subclasses, and layers of these."""
-    if isinstance(obj, type) and issubclass(obj, nn.BatchNorm):
-        return functools.partial(Mlx, obj)
-    return Mlx.around(obj) if isinstance(obj, nn.BatchNorm) else None
+adapt = adapting(nn.BatchNorm, Mlx)

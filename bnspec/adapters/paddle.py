@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import paddle
 
 from bnspec.adapters.axes import Backward
+from bnspec.adapters.wrapped import Wrapped, adapting
 from bnspec.layers.protocol import Array
 
-NAMES = {"gamma": "weight", "beta": "bias", "running_mean": "_mean", "running_var": "_variance"}
 RANKS = {paddle.nn.BatchNorm1D: (2, 3), paddle.nn.BatchNorm2D: (4,), paddle.nn.BatchNorm3D: (5,)}
 
 
-class Paddle:
-    """A layer as it is constructed, or one that was given ready-made (`around`)."""
+class Paddle(Wrapped):
+    """A layer."""
 
     bnspec_dialect = "paddle"
     bnspec_dtypes = ("float32", "float64")
     bnspec_versions: Mapping[str, str] = {"paddle": paddle.__version__}
     bnspec_forks = False
-    training = True
+    names = MappingProxyType({"gamma": "weight", "beta": "bias", "running_mean": "_mean", "running_var": "_variance"})
+    settings = MappingProxyType({"epsilon": "_epsilon", "momentum": "_momentum"})
 
     def __init__(
         self, layer: type, num_features: int, epsilon: float = 1e-5, momentum: float = 0.9, dtype: Any = np.float32,
@@ -32,7 +33,7 @@ class Paddle:
         before = paddle.get_default_dtype()
         paddle.set_default_dtype(np.dtype(dtype).name)
         try:
-            self._layer = layer(num_features, epsilon=epsilon, momentum=momentum, **options)
+            super().__init__(layer(num_features, epsilon=epsilon, momentum=momentum, **options))
         finally:
             paddle.set_default_dtype(before)
 
@@ -41,26 +42,11 @@ class Paddle:
         """Those of the layer's class."""
         return next(ranks for kind, ranks in RANKS.items() if isinstance(self._layer, kind))
 
-    @classmethod
-    def around(cls, layer: Any) -> Paddle:
-        """A layer of fixed eps and momentum."""
-        self = cls.__new__(cls)
-        self._layer = layer
-        return self
+    def _receive(self, native: Any) -> Array:
+        return np.array(native.numpy())
 
-    def __getattr__(self, name: str) -> Any:
-        if name in ("epsilon", "momentum"):
-            return getattr(self._layer, f"_{name}")
-        if name not in NAMES:
-            raise AttributeError(name)
-        values = getattr(self._layer, NAMES[name], None)
-        return None if values is None else np.array(values.numpy())
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in NAMES:
-            getattr(self._layer, NAMES[name]).set_value(np.ascontiguousarray(value))
-        else:
-            super().__setattr__(name, value)
+    def _write(self, name: str, value: Array) -> None:
+        getattr(self._layer, self.names[name]).set_value(np.ascontiguousarray(value))
 
     def __call__(self, x: Array) -> Array:
         return np.array(self._run(paddle.to_tensor(np.ascontiguousarray(x))).numpy())
@@ -84,8 +70,4 @@ class Paddle:
         return self._layer(x)
 
 
-def adapt(obj: Any) -> Any:
-    """The three classes, their subclasses, and layers of these."""
-    if isinstance(obj, type) and issubclass(obj, tuple(RANKS)):
-        return functools.partial(Paddle, obj)
-    return Paddle.around(obj) if isinstance(obj, tuple(RANKS)) else None
+adapt = adapting(tuple(RANKS), Paddle)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,52 +12,39 @@ from tinygrad import Tensor, nn
 from tinygrad.helpers import Context
 
 from bnspec.adapters.axes import Backward
+from bnspec.adapters.wrapped import Wrapped, adapting
 from bnspec.layers.protocol import Array
 
-NAMES = {"gamma": "weight", "beta": "bias", "running_mean": "running_mean", "running_var": "running_var"}
 
-
-class Tinygrad:
-    """A layer as it is constructed, or one that was given ready-made (`around`)."""
+class Tinygrad(Wrapped):
+    """A layer."""
 
     bnspec_dialect = "tinygrad"
     bnspec_ranks = (2, 3, 4, 5)
     bnspec_dtypes = ("float32", "float64")
     bnspec_versions: Mapping[str, str] = {"tinygrad": version("tinygrad")}
-    training = True
+    names = MappingProxyType(
+        {"gamma": "weight", "beta": "bias", "running_mean": "running_mean", "running_var": "running_var"}
+    )
+    settings = MappingProxyType({"eps": "eps", "momentum": "momentum"})
 
     def __init__(
         self, layer: type[nn.BatchNorm], sz: int, eps: float = 1e-5, momentum: float = 0.1, dtype: Any = np.float32,
         **options: Any,
     ) -> None:  # fmt: skip
-        self._layer = layer(sz, eps=eps, momentum=momentum, **options)
-        for name in NAMES:
+        super().__init__(layer(sz, eps=eps, momentum=momentum, **options))
+        for name in self.names:
             values = getattr(self, name)
             if values is not None:
                 setattr(self, name, values.astype(dtype))
 
-    @classmethod
-    def around(cls, layer: nn.BatchNorm) -> Tinygrad:
-        """A layer of fixed eps and momentum."""
-        self = cls.__new__(cls)
-        self._layer = layer
-        return self
+    def _receive(self, native: Tensor) -> Array:
+        return np.array(native.numpy())
 
-    def __getattr__(self, name: str) -> Any:
-        if name in ("eps", "momentum"):
-            return getattr(self._layer, name)
-        if name not in NAMES:
-            raise AttributeError(name)
-        values = getattr(self._layer, NAMES[name], None)
-        return None if values is None else np.array(values.numpy())
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in NAMES:
-            tensor = Tensor(np.ascontiguousarray(value))
-            buffer = name.startswith("running")
-            setattr(self._layer, NAMES[name], tensor.is_param_(False) if buffer else tensor)
-        else:
-            super().__setattr__(name, value)
+    def _write(self, name: str, value: Array) -> None:
+        tensor = Tensor(np.ascontiguousarray(value))
+        buffer = name.startswith("running")
+        setattr(self._layer, self.names[name], tensor.is_param_(False) if buffer else tensor)
 
     def __call__(self, x: Array) -> Array:
         return np.array(self._run(Tensor(np.ascontiguousarray(x))).numpy())
@@ -83,8 +70,4 @@ class Tinygrad:
         return y
 
 
-def adapt(obj: Any) -> Any:
-    """tinygrad.nn.BatchNorm, its subclasses, and layers of these."""
-    if isinstance(obj, type) and issubclass(obj, nn.BatchNorm):
-        return functools.partial(Tinygrad, obj)
-    return Tinygrad.around(obj) if isinstance(obj, nn.BatchNorm) else None
+adapt = adapting(nn.BatchNorm, Tinygrad)

@@ -89,11 +89,16 @@ LIVES = ("random_history",)
 """The experiments that put a layer through acts."""
 
 
+PALETTES = 3
+"""So many palettes of shapes there are for subjects that compile, which meet them with ever other values."""
+
+
 @dataclass(frozen=True)
 class Scope:
     """Within what cases are drawn: what the subject promises, less what was left out.
 
-    `momenta` are those that can be chosen, one where it is fixed; `abilities` say which acts a history may have.
+    `momenta` are those that can be chosen, one where it is fixed; `abilities` say which acts a history may have;
+    `few_shapes` where each shape is dear, because the subject compiles for it.
     """
 
     ranks: tuple[int, ...]
@@ -102,6 +107,7 @@ class Scope:
     channels: int | None = None
     evaluation: bool = True
     abilities: frozenset[str] = frozenset()
+    few_shapes: bool = False
 
 
 def palette(scope: Scope, block: int, longest: int) -> list[tuple[int, ...]]:
@@ -174,8 +180,12 @@ def draw_cases(
     experiment: str, dtype: str, scope: Scope, block: int, *, longest: int = 1100
 ) -> st.SearchStrategy[Case]:
     """The cases of one block of an experiment."""
-    few = longest <= 6
-    shapes = pick(tuple(tiny_palette(scope))) if few else draw_shapes(scope, palette(scope, block, longest))
+    if longest <= 6:
+        shapes = pick(tuple(tiny_palette(scope)))
+    elif scope.few_shapes:
+        shapes = pick(tuple(palette(scope, block % PALETTES, longest)))
+    else:
+        shapes = draw_shapes(scope, palette(scope, block, longest))
     return _cases(experiment, dtype, scope, block, shapes)
 
 
