@@ -9,16 +9,11 @@ from typing import cast
 
 import numpy as np
 import pytest
-from hypothesis import Phase
 
 import bnspec
 from bnspec import adapters
 from bnspec.adapters.wrapped import Wrapped, adapting
-from bnspec.api import make_subject
-from bnspec.cases.case import Case
 from bnspec.cli import main
-from bnspec.engine.blocks import draw
-from bnspec.engine.plan import Request, make_plan
 from bnspec.layers.implementation import resolve
 from bnspec.layers.numpy_functional import FunctionalLayer
 from bnspec.layers.protocol import Array, Structure
@@ -91,22 +86,6 @@ def test_a_layer_that_compiles_meets_two_ranks_a_block() -> None:
         assert report.verdict == "conforms", report
         shapes[profile] = report.scope["ranks"]
     assert shapes == {"smoke": [2, 4], "standard": [2, 3, 4, 5]}
-
-
-def test_a_layer_that_compiles_meets_few_shapes_and_as_many_cases() -> None:
-    shapes: dict[bool, set[tuple[int, ...]]] = {}
-    cases = {}
-    for compiles in (False, True):
-        target = type("Compiles", (Functional,), {"bnspec_compiles": compiles})
-        request = Request("torch", dtypes=("float64",))
-        subject, _ = make_subject(target, request, {})
-        drawn: list[Case] = []
-        for block in make_plan(subject, request).blocks():
-            draw(subject, block, 0, drawn.append, (Phase.generate,))
-        shapes[compiles], cases[compiles] = {case.shape for case in drawn}, len(drawn)
-    assert cases[True] == cases[False]
-    assert len(shapes[True]) < len(shapes[False]) / 3
-    assert {len(shape) for shape in shapes[True]} == {2, 3, 4, 5}
 
 
 class Native:

@@ -89,16 +89,11 @@ LIVES = ("random_history",)
 """The experiments that put a layer through acts."""
 
 
-PALETTES = 3
-"""So many palettes of shapes there are for subjects that compile, which meet them with ever other values."""
-
-
 @dataclass(frozen=True)
 class Scope:
     """Within what cases are drawn: what the subject promises, less what was left out.
 
-    `momenta` are those that can be chosen, one where it is fixed; `abilities` say which acts a history may have;
-    `few_shapes` where each shape is dear, because the subject compiles for it.
+    `momenta` are those that can be chosen, one where it is fixed; `abilities` say which acts a history may have.
     """
 
     ranks: tuple[int, ...]
@@ -107,7 +102,6 @@ class Scope:
     channels: int | None = None
     evaluation: bool = True
     abilities: frozenset[str] = frozenset()
-    few_shapes: bool = False
 
 
 def palette(scope: Scope, block: int, longest: int) -> list[tuple[int, ...]]:
@@ -180,12 +174,8 @@ def draw_cases(
     experiment: str, dtype: str, scope: Scope, block: int, *, longest: int = 1100
 ) -> st.SearchStrategy[Case]:
     """The cases of one block of an experiment."""
-    if longest <= 6:
-        shapes = pick(tuple(tiny_palette(scope)))
-    elif scope.few_shapes:
-        shapes = pick(tuple(palette(scope, block % PALETTES, longest)))
-    else:
-        shapes = draw_shapes(scope, palette(scope, block, longest))
+    few = longest <= 6
+    shapes = pick(tuple(tiny_palette(scope))) if few else draw_shapes(scope, palette(scope, block, longest))
     return _cases(experiment, dtype, scope, block, shapes)
 
 

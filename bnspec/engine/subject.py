@@ -103,13 +103,13 @@ class Subject:
         return self.promises.algorithm or "any"
 
     def scope_of(self, block: int) -> Scope:
-        """Within what the cases of a block are drawn; of one that compiles, two ranks and few shapes in turn."""
+        """Within what the cases of a block are drawn; of a layer that compiles, two ranks, the second in turn."""
         p, ranks = self.promises, self.promises.ranks
         if self.implementation.compiles and len(ranks) > 2:
             ranks = (ranks[0], (*ranks[2:], ranks[1])[block % (len(ranks) - 1)])
         evaluation = self.offers("evaluation", "running_statistics")
         momenta = tuple(filter(self.may_weigh, MOMENTA)) if self.frees_momentum else (pick_momentum(p, None),)
-        return Scope(ranks, p.eps, momenta, p.channels, evaluation, self.abilities, self.implementation.compiles)
+        return Scope(ranks, p.eps, momenta, p.channels, evaluation, self.abilities)
 
     def may_weigh(self, momentum: float | None) -> bool:
         """Can momentum be set to this? A debiased average in which no batch weighs anything is 0/0."""
