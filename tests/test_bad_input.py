@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -19,6 +19,7 @@ import bnspec
 from bnspec.certificate.model import TargetReport
 from bnspec.cli import main
 from bnspec.engine import child
+from bnspec.identification import edges
 from bnspec.layers.target import load_target
 from bnspec.mutants.numpy_base import Array
 from bnspec.mutants.numpy_base import BatchNorm as NumPyBatchNorm
@@ -201,6 +202,30 @@ def test_without_a_fork_a_fresh_process_or_this_one_answers(monkeypatch: pytest.
     monkeypatch.setattr(bad_input, "can_fork", in_this_process)
     assert judge(torch.nn.BatchNorm1d, ["B1", "B8"], dtypes=["float32"]).verdict == "conforms"
     assert judge(lambda: torch.nn.BatchNorm1d(4), ["B1", "B8"], dtypes=["float32"]).verdict == "conforms"
+
+
+class Waits(NumPyBatchNorm):
+    """As of a framework that compiles by threads of its own, which a fork leaves behind, and says so nowhere."""
+
+    compiled: ClassVar[set[tuple[int, ...]]] = set()
+    home = os.getpid()
+
+    def forward(self, x: Array) -> Array:
+        if os.getpid() != self.home and x.shape not in self.compiled:
+            time.sleep(100)
+        self.compiled.add(x.shape)
+        return super().forward(x)
+
+
+def test_a_layer_that_no_child_comes_back_from_is_called_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bad_input, "LIMIT_S", 1.0)
+    report = judge(Waits, BAD_INPUT, dtypes=["float64"])
+    assert report.verdict == "conforms", report
+    monkeypatch.setattr(edges, "PLAIN_S", 1.0)
+    answers = bnspec.identify(Waits).answers
+    assert [answers[name].value for name in ("one_value", "empty_batch", "integer_input")] == [
+        "refuse", "untouched", "refuse",
+    ]  # fmt: skip
 
 
 def test_what_a_child_says_comes_in_order_and_so_does_its_end() -> None:

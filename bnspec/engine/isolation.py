@@ -49,14 +49,14 @@ class Isolated:
         return otherwise if isinstance(answer, Ending) else answer
 
 
-def find_ending(work: Callable[[], object]) -> Ending | None:
+def find_ending(work: Callable[[], object], limit_s: float = LIMIT_S) -> Ending | None:
     """How the process ends in which a function is tried out, None where it goes on; what it raises is no end."""
 
     def try_out() -> None:
         with suppress(Exception):
             work()
 
-    answer = run_once(try_out, LIMIT_S) if can_fork() else None
+    answer = run_once(try_out, limit_s) if can_fork() else None
     return answer if isinstance(answer, Ending) else None
 
 

@@ -15,6 +15,8 @@ from bnspec.layers.protocol import Array, Layer, State, SubjectError, as_dtype
 from bnspec.spec.formats import FORMATS
 
 LOW = ("float16", "bfloat16")
+PLAIN_S = 10.0
+"""How long a plain batch may take in a child."""
 
 
 def probe_edges(bench: Bench) -> list[Answer]:
@@ -25,12 +27,16 @@ def probe_edges(bench: Bench) -> list[Answer]:
         "integer_input": probe_integers,
         "low_precision_output": probe_low_precision,
     }
-    return [_attempt(bench, field, probe) for field, probe in probes.items()]
+    # A child cannot call a layer that waits for threads which the fork left behind: it then is tried out here.
+    # A shape that was not met before makes sure that they are called upon.
+    plain = bench.batch(1, values=22)
+    apart = bench.implementation.forks and find_ending(lambda: bench.run(bench.make(), plain), PLAIN_S) is None
+    return [_attempt(bench, field, probe, apart) for field, probe in probes.items()]
 
 
-def _attempt(bench: Bench, field: str, probe: Callable[[Bench], Answer]) -> Answer:
+def _attempt(bench: Bench, field: str, probe: Callable[[Bench], Answer], apart: bool) -> Answer:
     """In a child first, where there can be one: what ends it, or never comes back, would end this process too."""
-    ending = find_ending(lambda: probe(bench)) if bench.implementation.forks else None
+    ending = find_ending(lambda: probe(bench)) if apart else None
     if ending is not None:
         return Answer(field, needs=f"a layer that comes back from it: it {ending.words}")
     return probe(bench)
