@@ -12,6 +12,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bnspec.cli import main
@@ -127,6 +128,16 @@ def test_a_function_without_parameters_that_returns_its_statistics_conforms(
     said = " ".join(capsys.readouterr().out.split())
     assert f"understood as a function of {arrays}: inputs as x, moving_mean as running_mean" in said
     assert "y is returned first, the new running mean as value 2 and the new running variance as value 3" in said
+
+
+def test_a_function_that_returns_a_dictionary_is_told_what_is_wanted() -> None:
+    def batch_norm(x, running_mean, running_var, training, momentum, eps):  # type: ignore[no-untyped-def]  # as above
+        return {"y": np.sqrt(x**2 + eps), "mean": running_mean, "var": running_var, "told": (training, momentum)}
+
+    with pytest.raises(
+        TargetError, match="batch_norm returned a dict for NumPy arrays: y is wanted, or several values"
+    ):
+        resolve(batch_norm)
 
 
 def test_what_a_function_needs_besides_is_asked_for(tmp_path: Path, capsys: Output) -> None:

@@ -14,12 +14,16 @@ from bnspec.layers.declarations import read_declarations
 from bnspec.layers.probing import plain_batch
 from bnspec.layers.protocol import Array, Structure
 from bnspec.layers.signatures import BUFFERS, Signature, Update, find_update, take_y
+from bnspec.layers.target import TargetError
 
 CHANNELS, RANKS = 3, (2, 4, 3, 5)
 
 
 def find_numpy_update(signature: Signature) -> Update | None:
-    """How it hands back what it updates; None where no call with NumPy arrays gives one."""
+    """How it hands back what it updates; None where no call with NumPy arrays returns.
+
+    Raises TargetError where one returns something else than y, or y and more.
+    """
     for rank in RANKS:
         structure = Structure(CHANNELS, rank, "float64", "cpu", 1e-5, 0.1)
         returned = []
@@ -33,6 +37,11 @@ def find_numpy_update(signature: Signature) -> Update | None:
                 break
         if len(returned) == 2 and isinstance(take_y(returned[0]), np.ndarray):
             return find_update(returned, _unlike)
+        if len(returned) == 2:
+            raise TargetError(
+                f"{signature.name} returned a {type(returned[0]).__name__} for NumPy arrays: y is wanted, or several"
+                " values of which y is the first, as a NumPy array"
+            )
     return None
 
 
