@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bnspec.cli import main
 from bnspec.layers.functions import resolve_function
@@ -128,6 +129,17 @@ def test_a_function_without_parameters_that_returns_its_statistics_conforms(
     said = " ".join(capsys.readouterr().out.split())
     assert f"understood as a function of {arrays}: inputs as x, moving_mean as running_mean" in said
     assert "y is returned first, the new running mean as value 2 and the new running variance as value 3" in said
+
+
+def test_a_function_of_numpy_beside_torch_is_called_with_arrays() -> None:
+    """It would take tensors too, by accident, as long as none of them needs a gradient."""
+
+    def batch_norm(x, running_mean, running_var, training, momentum=0.1, eps=1e-5):  # type: ignore[no-untyped-def]  # as above
+        mean, var = (x.mean(0), x.var(0)) if training else (running_mean, running_var)
+        return (x - mean) / np.sqrt(var + eps), running_mean + momentum * (mean - running_mean), running_var
+
+    assert torch is not None, "this module knows torch"
+    assert "a function of NumPy arrays" in resolve(batch_norm).understood
 
 
 def test_a_function_that_returns_a_dictionary_is_told_what_is_wanted() -> None:

@@ -29,9 +29,12 @@ def resolve_function(function: Any, arguments: dict[str, Any], without: frozense
             f"no call of {signature.name} with NumPy arrays gives one, and {error.name!r} is not installed, for a call"
             f" with tensors: {tell_install(str(error.name))}"
         ) from error
-    update = find_torch_update(signature)
+    update = find_torch_update(signature, grad=True)
     second = _try_numpy(signature, without) if update is None else None
-    return second or resolve_torch_function(signature, update or Update(), without)
+    if second is not None:
+        return second
+    update = update or find_torch_update(signature, grad=False) or Update()
+    return resolve_torch_function(signature, update, without)
 
 
 def _try_numpy(signature: Signature, without: frozenset[str]) -> Implementation | None:

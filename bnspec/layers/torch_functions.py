@@ -25,8 +25,11 @@ NAMES = Names("gamma", "beta", "running_mean", "running_var", "batches")
 CHANNELS, RANKS = 3, (2, 4, 3, 5)
 
 
-def find_torch_update(signature: Signature) -> Update | None:
-    """How it hands back what it updates; None where no call with tensors gives one."""
+def find_torch_update(signature: Signature, *, grad: bool) -> Update | None:
+    """How it hands back what it updates; None where no call with tensors gives one.
+
+    `grad` asks for a gradient by x, which a function of NumPy, that takes other tensors by accident, cannot bear.
+    """
     for rank in RANKS:
         structure, returned = Structure(CHANNELS, rank, "float32", "cpu", 1e-5, 0.1), []
         for filled in (0.0, 0.5):
@@ -34,7 +37,7 @@ def find_torch_update(signature: Signature) -> Update | None:
             holder.running_mean.fill_(filled)
             holder.running_var.fill_(1 + filled)
             try:
-                x = to_tensor(plain_batch(structure), "cpu")
+                x = to_tensor(plain_batch(structure), "cpu").requires_grad_(grad)
                 returned.append(call_once(signature, holder, structure, x, training=True))
             except Exception:  # noqa: BLE001  (a trial: whatever was raised, it takes no such batch)
                 break
