@@ -39,7 +39,9 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 def draw_dialect(random: np.random.RandomState) -> tuple[Dialect, str]:
     """A dialect of random fields, and where its eps stands."""
     drawn = {field: values[random.randint(len(values))] for field, values in CHOICES.items()}
-    place = drawn.pop("eps_place") if random.randint(3) == 0 else drawn.pop("eps_place") and "inside the root"
+    place = drawn.pop("eps_place")
+    if random.randint(3):
+        place = "inside the root"
     if drawn["momentum_none"] == "not offered":
         drawn["momentum_default"] = None
     return replace(DIALECTS["torch"], name="drawn", **drawn), place

@@ -82,8 +82,8 @@ def test_a_lazy_layer_is_what_it_becomes_and_nothing_but_its_sizes_has_changed()
 
 def quantised(channels: int) -> tuple[nn.Module, torch.Tensor]:
     """ConvBn2d of a convolution that changes nothing, and no rounding yet; with its gamma."""
-    same = QConfig(activation=nn.Identity, weight=nn.Identity)  # type: ignore[no-untyped-call]  # torch's
-    layer = ConvBn2d(channels, channels, 1, bias=False, qconfig=same)  # type: ignore[no-untyped-call]  # torch's
+    same = QConfig(activation=nn.Identity, weight=nn.Identity)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    layer = ConvBn2d(channels, channels, 1, bias=False, qconfig=same)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     layer.weight.data.copy_(torch.eye(channels)[:, :, None, None])
     return layer, layer.bn.weight.data
 

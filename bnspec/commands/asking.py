@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from bnspec.settings import Order
 
 TARGET_HELP = (
-    "package.module:attribute, path/to/file.py:attribute or reference:NAME (numpy, torch, seed); where none is named,"
-    " those of [tool.bnspec] in the nearest pyproject.toml, with what it says of each"
+    "package.module:attribute, path/to/file.py:attribute, path/to/model.onnx[:node] or reference:NAME (numpy, torch,"
+    " seed); where none is named, those of [tool.bnspec] in the nearest pyproject.toml, with what it says of each"
 )
 
 

@@ -117,7 +117,7 @@ def _widen(case: Case, channels: int) -> Case:
 
 
 def _at_rank(case: Case, rank: int) -> Case:
-    """The case with its N, C and m at the one rank that a layer has: few cases of its own are enough for no clause."""
+    """The case with its N, C and m at the one rank that a layer has, which would meet too few cases else."""
     n, c = case.shape[:2]
     if len(case.shape) == rank:
         return case

@@ -32,12 +32,8 @@ class Answer:
     needs: str = ""
 
 
-BESIDES: Mapping[str, str] = {
-    "eps_place": "where eps stands",
-    "weights": "the weights of three batches",
-    "algorithm": "the class of the variance's algorithm",
-}
-"""What is told that no field of a dialect holds, in words."""
+BESIDES = ("eps_place", "weights", "algorithm")
+"""What is told that no field of a dialect holds."""
 
 
 @dataclass(frozen=True)

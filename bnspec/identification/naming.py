@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, get_type_hints
+from typing import Any
 
 from bnspec.identification.answers import Answer
 from bnspec.spec.dialects import DIALECTS, FIELDS, ROWS, Dialect, is_frozen
@@ -80,5 +80,4 @@ def speak(nearest: Nearest, answers: Mapping[str, Answer]) -> str:
 def as_dialect(nearest: Nearest, answers: Iterable[Answer]) -> Dialect:
     """The nearest dialect with what was told in place of what it holds."""
     found = {a.field: a.value for a in answers if a.field in CONVENTIONS and a.value is not None}
-    known = get_type_hints(Dialect)
-    return replace(nearest.dialect, **{f: v for f, v in found.items() if f in known})
+    return replace(nearest.dialect, **found)

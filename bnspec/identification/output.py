@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from itertools import product
 from typing import NamedTuple
 
@@ -65,8 +64,7 @@ def _train(bench: Bench) -> tuple[Array, Array, State, State]:
     layer, x, other = bench.make(), bench.batch(1), rows(bench.batch(7))
     if bench.offers("running_statistics"):
         dtype = as_dtype(bench.structure.parameters)
-        started = replace(State(), running_mean=other.mean(1).astype(dtype), running_var=other.var(1).astype(dtype))
-        layer.load(started)
+        layer.load(State(running_mean=other.mean(1).astype(dtype), running_var=other.var(1).astype(dtype)))
         bench.run(layer, bench.batch(2))  # the first batch may replace what was there
     before = layer.state()
     y = bench.run(layer, x)

@@ -13,10 +13,8 @@ from bnspec.layers.adapter import read_attribute
 from bnspec.layers.declarations import read_declarations
 from bnspec.layers.probing import plain_batch
 from bnspec.layers.protocol import Array, Structure
-from bnspec.layers.signatures import BUFFERS, Signature, Update, find_update, take_y
+from bnspec.layers.signatures import BUFFERS, CHANNELS, Signature, Update, call_twice, find_update, take_y
 from bnspec.layers.target import TargetError
-
-CHANNELS, RANKS = 3, (2, 4, 3, 5)
 
 
 def find_numpy_update(signature: Signature) -> Update | None:
@@ -24,25 +22,22 @@ def find_numpy_update(signature: Signature) -> Update | None:
 
     Raises TargetError where one returns something else than y, or y and more.
     """
-    for rank in RANKS:
-        structure = Structure(CHANNELS, rank, "float64", "cpu", 1e-5, 0.1)
-        returned = []
-        for filled in (0.0, 0.5):
-            layer = Held(signature, Update(), CHANNELS, 1e-5, 0.1, np.float64)
-            layer.running_mean, layer.running_var = np.full(CHANNELS, filled), np.full(CHANNELS, 1 + filled)
-            try:
-                with np.errstate(all="ignore"):
-                    returned.append(layer.call(plain_batch(structure)))
-            except Exception:  # noqa: BLE001  (a trial: whatever was raised, it takes no such batch)
-                break
-        if len(returned) == 2 and isinstance(take_y(returned[0]), np.ndarray):
-            return find_update(returned, _unlike)
-        if len(returned) == 2:
-            raise TargetError(
-                f"{signature.name} returned a {type(returned[0]).__name__} for NumPy arrays: y is wanted, or several"
-                " values of which y is the first, as a NumPy array"
-            )
-    return None
+
+    def call(structure: Structure, mean: float, var: float) -> Any:
+        layer = Held(signature, Update(), CHANNELS, structure.eps, structure.momentum, np.float64)
+        layer.running_mean, layer.running_var = np.full(CHANNELS, mean), np.full(CHANNELS, var)
+        with np.errstate(all="ignore"):
+            return layer.call(plain_batch(structure))
+
+    returned = call_twice(call, "float64")
+    if returned is None:
+        return None
+    if not isinstance(take_y(returned[0]), np.ndarray):
+        raise TargetError(
+            f"{signature.name} returned a {type(returned[0]).__name__} for NumPy arrays: y is wanted, or several"
+            " values of which y is the first, as a NumPy array"
+        )
+    return find_update(returned, _unlike)
 
 
 def _unlike(one: Any, other: Any) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bnspec.layers.construction import EPS_NAMES, check_arguments, name_of, read_defaults, read_parameters
+from bnspec.layers.protocol import Structure
 from bnspec.layers.target import TargetError
 
 PARAMETERS: dict[str, tuple[str, ...]] = {
@@ -22,6 +23,8 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
 }
 """By what a parameter of each role is known; the first name that the function has is taken."""
 BUFFERS = ("running_mean", "running_var")
+CHANNELS, RANKS = 3, (2, 4, 3, 5)
+"""Of the batches that a function is tried out with."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,20 @@ class Update:
             return f"{first}, and the running statistics are written in place"
         mean, var = (place + 1 for place in self.places)
         return f"y is returned first, the new running mean as value {mean} and the new running variance as value {var}"
+
+
+def call_twice(call: Callable[[Structure, float, float], Any], dtype: str) -> Sequence[Any] | None:
+    """What two training calls return at the first rank of which they do; None where there is none.
+
+    They differ in the running mean and variance alone, which `call` is told after the structure.
+    """
+    for rank in RANKS:
+        structure = Structure(CHANNELS, rank, dtype, "cpu", 1e-5, 0.1)
+        try:
+            return [call(structure, filled, 1 + filled) for filled in (0.0, 0.5)]
+        except Exception:  # noqa: BLE001  (a trial: whatever was raised, it takes no such batch)
+            continue
+    return None
 
 
 def find_update(calls: Sequence[Any], unlike: Callable[[Any, Any], bool]) -> Update:

@@ -16,13 +16,12 @@ from bnspec.layers.implementation import Implementation, Unproven, complete, lea
 from bnspec.layers.probing import plain_batch
 from bnspec.layers.promises import Promises, pick_momentum
 from bnspec.layers.protocol import Layer, Structure
-from bnspec.layers.signatures import BUFFERS, Signature, Update, find_update, take_y
+from bnspec.layers.signatures import BUFFERS, CHANNELS, Signature, Update, call_twice, find_update, take_y
 from bnspec.layers.target import TargetError
 from bnspec.layers.torch_layer import TorchLayer
 from bnspec.layers.torch_tensors import LOW, TORCH, to_tensor
 
 NAMES = Names("gamma", "beta", "running_mean", "running_var", "batches")
-CHANNELS, RANKS = 3, (2, 4, 3, 5)
 
 
 def find_torch_update(signature: Signature, *, grad: bool) -> Update | None:
@@ -30,20 +29,18 @@ def find_torch_update(signature: Signature, *, grad: bool) -> Update | None:
 
     `grad` asks for a gradient by x, which a function of NumPy, that takes other tensors by accident, cannot bear.
     """
-    for rank in RANKS:
-        structure, returned = Structure(CHANNELS, rank, "float32", "cpu", 1e-5, 0.1), []
-        for filled in (0.0, 0.5):
-            holder = hold(structure)
-            holder.running_mean.fill_(filled)
-            holder.running_var.fill_(1 + filled)
-            try:
-                x = to_tensor(plain_batch(structure), "cpu").requires_grad_(grad)
-                returned.append(call_once(signature, holder, structure, x, training=True))
-            except Exception:  # noqa: BLE001  (a trial: whatever was raised, it takes no such batch)
-                break
-        if len(returned) == 2 and isinstance(take_y(returned[0]), Tensor):
-            return find_update(returned, _unlike)
-    return None
+
+    def call(structure: Structure, mean: float, var: float) -> Any:
+        holder = hold(structure)
+        holder.running_mean.fill_(mean)
+        holder.running_var.fill_(var)
+        x = to_tensor(plain_batch(structure), "cpu").requires_grad_(grad)
+        return call_once(signature, holder, structure, x, training=True)
+
+    returned = call_twice(call, "float32")
+    if returned is None or not isinstance(take_y(returned[0]), Tensor):
+        return None
+    return find_update(returned, _unlike)
 
 
 def _unlike(one: Any, other: Any) -> bool:

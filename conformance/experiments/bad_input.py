@@ -106,8 +106,11 @@ def _forks(stage: Stage) -> bool:
     channels, rank = stage.case.channels, len(stage.case.shape)
     x = np.random.RandomState(1).standard_normal((11, channels, *[5] * (rank - 2)))
     batch = x.astype(as_dtype(stage.case.precision.storage.name))
-    layer = stage.subject.make_layer(stage.case, stage.device)
-    return threading.active_count() == 1 and find_ending(lambda: layer.run(batch, training=True), LIMIT_S) is None
+
+    def run() -> object:
+        return stage.subject.make_layer(stage.case, stage.device).run(batch, training=True)
+
+    return threading.active_count() == 1 and find_ending(run, LIMIT_S) is None
 
 
 def _answer_from(first: int, stage: Stage, send: Send) -> None:

@@ -6,9 +6,9 @@ from functools import partial
 
 import torch
 
-_operators = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]  # torch's
+_operators = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]  # torch leaves it untyped
 for _name in ("nms", "qnms"):  # registered for when it is imported
-    _operators.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]  # torch's
+    _operators.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 from timm.layers import BatchNormAct2d, FrozenBatchNormAct2d  # noqa: E402  # after the operator
 from torchvision.ops import FrozenBatchNorm2d  # noqa: E402  # as above

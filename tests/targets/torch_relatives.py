@@ -18,7 +18,7 @@ def replaced(num_features: int, eps: float = 1e-5) -> nn.Module:
 def synchronised(num_features: int, eps: float = 1e-5, momentum: float | None = 0.1) -> nn.Module:
     """nn.SyncBatchNorm.convert_sync_batchnorm, in one process."""
     plain = nn.BatchNorm2d(num_features, eps=eps, momentum=momentum)
-    found: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(plain)  # type: ignore[no-untyped-call]  # torch's
+    found: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(plain)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     return found
 
 
