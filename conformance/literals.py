@@ -156,7 +156,7 @@ def round_sizes(experiment: str) -> tuple[Case, ...]:
 
 
 def kinds_of_parameters(experiment: str, *kinds: str) -> tuple[Case, ...]:
-    """Parameters as a new layer has them, a gamma of zero, a running variance of zero: at every rank."""
+    """The kinds of parameters and buffers that are named (`bnspec.cases.fills.PARAMETERS`), at every rank."""
     shapes = ((4, 3), (3, 2, 4), (2, 3, 2, 3), (2, 2, 2, 3, 2))
     return tuple(Case(experiment, "float32", shape, 0.1, 0.3, parameters=kind) for shape in shapes for kind in kinds)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,11 @@ from torch._decomp.decompositions import native_batch_norm_helper
 
 import bnspec
 from bnspec.cli import main
-from bnspec.identification.answers import fit
+from bnspec.identification.answers import Answer, fit
 from bnspec.identification.identity import Identity, identify
-from bnspec.identification.naming import ESSENTIAL
+from bnspec.identification.naming import CONVENTIONS, ESSENTIAL, find_nearest
 from bnspec.identification.settings import tell_shape
+from bnspec.layers.target import TargetError
 from bnspec.mutants.table_right import RIGHT_LAYERS
 from bnspec.spec.dialects import DIALECTS, Dialect
 from tests.spoken_layers import CHOICES, draw_dialect, speak
@@ -151,6 +153,114 @@ def test_of_what_is_no_batch_norm_it_says_that_it_cannot_tell() -> None:
     found = identify(NoBatchNorm)
     assert found.answers["normalises_with"].value is None
     assert "bnspec certify" in found.answers["normalises_with"].needs
+
+
+class Outside(torch.nn.BatchNorm1d):
+    """eps beside the root, in evaluation too."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) * (self._var(x) + self.eps).sqrt() / (self._var(x).sqrt() + self.eps)
+
+    def _var(self, x: torch.Tensor) -> torch.Tensor:
+        var = x.var([0, *range(2, x.dim())], unbiased=False) if self.training else self.running_var
+        assert var is not None
+        return var.reshape(1, -1, *[1] * (x.dim() - 2))
+
+
+class Stale(torch.nn.BatchNorm1d):
+    """Normalises by the buffers as they were, and updates them afterwards."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        mean, var = self.running_mean.clone(), self.running_var.clone()
+        y = torch.nn.functional.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
+        super().forward(x)
+        return y
+
+
+class Warming(torch.nn.BatchNorm1d):
+    """Each batch weighs more than the one before."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.momentum
+        self.momentum = min(1.0, 0.1 * (1 + float(self.num_batches_tracked or 0)))
+        try:
+            return super().forward(x)
+        finally:
+            self.momentum = weight
+
+
+class OtherEps(torch.nn.BatchNorm1d):
+    """eps in float32, momentum not."""
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, dtype: torch.dtype | None = None
+    ) -> None:
+        super().__init__(num_features, float(np.float32(eps)), momentum, dtype=dtype)
+
+
+def test_what_no_dialect_has_is_in_the_sentence() -> None:
+    assert "eps stands outside the root, where no dialect has it." in identify(Outside).sentence
+    stale = identify(Stale)
+    assert stale.answers["training_statistics"].value == "running, before the update"
+    assert "(training_statistics) is 'running, before the update' instead of" in stale.sentence
+    assert "(constants) is 'float32 for eps, native for momentum' instead of" in identify(OtherEps).sentence
+
+
+def test_where_the_average_is_not_told_the_algorithm_is_told_by_the_output() -> None:
+    found = identify(Warming)
+    assert found.answers["average"].value is None
+    assert found.answers["algorithm"].value.startswith("A")
+    assert found.sentence.endswith("Not told: the statistic that momentum weighs, the kind of running average.")
+
+
+def test_a_momentum_at_which_nothing_is_stored_tells_nothing_of_it() -> None:
+    found = identify("torch.nn:BatchNorm1d", arguments={"momentum": 0.0})
+    assert found.answers["stores"].value is None
+    assert found.answers["stores"].needs == "another momentum than 0.0"
+    assert found.nearest.names[0] == "torch"
+
+
+def test_evaluation_without_statistics_is_told_of_a_layer_that_has_none() -> None:
+    found = identify("torch.nn:BatchNorm2d", arguments={"track_running_stats": False})
+    assert found.answers["eval_without_statistics"].value == "batch"
+
+
+def test_small_eps_in_float32_hides_no_buffer() -> None:
+    def batch_norm(x, running_mean, running_var, weight, bias, training, momentum=0.1):  # type: ignore[no-untyped-def]  # as users write
+        assert x.dtype == torch.float32
+        return torch.nn.functional.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, 1e-5)
+
+    batch_norm.bnspec_eps = 1e-5  # type: ignore[attr-defined]  # a declaration
+    assert identify(batch_norm).answers["stores"].value == "unbiased"
+
+
+class Pair(torch.nn.BatchNorm1d):
+    """y is not alone."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x), x  # type: ignore[return-value]  # so it is
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments", "said"),
+    [
+        (Pair, {}, "for a float64 batch of shape (3, 3, 2) in training it returned a tuple, wanted a torch.Tensor"),
+        (torch.nn.BatchNorm1d, {"eps": 0}, "eps is 0.0, and batch norm is specified for eps > 0"),
+    ],
+)
+def test_of_a_layer_that_answers_no_batch_nothing_is_told(target: object, arguments: dict[str, int], said: str) -> None:
+    with pytest.raises(TargetError, match=re.escape(said)):
+        identify(target, arguments=arguments)
+
+
+def test_a_dialect_of_which_much_is_untried_is_not_the_nearest_for_that() -> None:
+    answers = {f: Answer(f, getattr(DIALECTS["torch-functional"], f)) for f in CONVENTIONS}
+    nearest = find_nearest(answers | {"integer_input": Answer("integer_input", "truncate")})
+    assert nearest.names[0] == "torch-functional"
+    assert nearest.differing == ("integer_input",)
+    assert DIALECTS["timm-split"].integer_input == DIALECTS["detectron2-sync"].integer_input == "untried"
 
 
 def test_two_candidates_that_fit_tell_only_what_they_agree_on() -> None:

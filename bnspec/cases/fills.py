@@ -203,6 +203,9 @@ PARAMETERS: dict[str, Callable[[Parameters], Parameters]] = {
     "trivial": lambda p: replace(p, gamma=np.ones_like(p.gamma), beta=np.zeros_like(p.beta)),
     "zero": lambda p: replace(p, gamma=np.zeros_like(p.gamma)),
     "dead": lambda p: replace(p, running_var=np.where(np.arange(len(p.running_var)) % 2, p.running_var, 0.0)),
+    "new": lambda p: Parameters(*(np.full_like(p.gamma, value) for value in (1.0, 0.0, 0.0, 1.0))),
+    "blank": lambda p: replace(p, running_mean=np.zeros_like(p.gamma), running_var=np.zeros_like(p.gamma)),
 }
-"""Kinds of parameters and buffers: drawn; as a new layer has them; gamma zero, as residual branches begin; and a
-running variance of 0 in every other channel, as dead units come to have."""
+"""Kinds of parameters and buffers: drawn; gamma and beta as a new layer has them; gamma zero, as residual branches
+begin; a running variance of 0 in every other channel, as dead units come to have; all as a new layer has it; and
+buffers of zeros, by which some know a layer that has seen no batch."""

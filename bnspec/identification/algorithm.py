@@ -20,8 +20,9 @@ WORDS = {
 }
 
 
-def probe_algorithm(bench: Bench, dialect: Dialect) -> Answer:
-    """The letter that the worst of running variance, y and dx shows."""
+def probe_algorithm(bench: Bench, dialect: Dialect, *, averages: bool) -> Answer:
+    """The letter that the worst of running variance, y and dx shows; without the first where nobody knows how it
+    `averages`."""
     promises = bench.implementation.promises
     dtype = "float32" if "float32" in promises.dtypes else promises.dtypes[0]
     if dialect.training_statistics != "batch":
@@ -29,7 +30,7 @@ def probe_algorithm(bench: Bench, dialect: Dialect) -> Answer:
     subject = Subject(bench.implementation, dialect, replace(promises, algorithm=None))
     block = Block(EXPERIMENT, dtype, bench.structure.device, experiments()[EXPERIMENT].first)
     tally = run_block(subject, block, 0, (CLAUSE,)).tallies.get(CLAUSE)
-    measures = {} if tally is None else tally.measures
+    measures = {} if tally is None else {q: m for q, m in tally.measures.items() if averages or q != "running_var"}
     shown = measures.get("running_var") or measures.get("y")
     if shown is None:
         raised = "" if tally is None or tally.finding is None else f": it {tally.finding.got}"

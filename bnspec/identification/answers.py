@@ -23,15 +23,19 @@ in float32 a float64 by 1e-8."""
 class Answer:
     """A convention by the field of a dialect, or by a word of `BESIDES`. `value` None: it cannot be told.
 
-    `seen` says what was observed; `needs`, where nothing is told, what it would take.
+    `seen` says what was observed; `needs`, where nothing is told, what it would take. `spoken` is false of a value that
+    no dialect may have.
     """
 
     field: str
     value: Any = None
     seen: str = ""
     needs: str = ""
+    spoken: bool = True
 
 
+INSIDE = "inside the root"
+"""Where all dialects have eps."""
 BESIDES = ("eps_place", "weights", "algorithm")
 """What is told that no field of a dialect holds."""
 

@@ -52,15 +52,15 @@ class Bench:
         """A new layer. Raises SubjectError."""
         return self.implementation.make(replace(self.structure, **changes))
 
-    def batch(self, draw: int, *, values: int = VALUES, dtype: str | None = None) -> Array:
-        """x (N, C, ...) of the size of sqrt(eps), with a mean and a spread of each channel's own: variances below and
-        above eps."""
+    def batch(self, draw: int, *, values: int = VALUES, dtype: str | None = None, size: float | None = None) -> Array:
+        """x (N, C, ...) of the size of sqrt(eps) if of no other, with a mean and a spread of each channel's own:
+        variances below and above its square."""
         s, random = self.structure, np.random.RandomState(draw)
         n = values // 2 if s.rank > 2 and values > 3 else values
         shape = (n, s.channels) if s.rank == 2 else (n, s.channels, values // max(n, 1) or 1, *[1] * (s.rank - 3))
         place = np.arange(s.channels).reshape(1, -1, *[1] * (s.rank - 2))
         x: Floats = random.standard_normal(shape) * (1 + place % 3) / 2 + 2 * np.cos(place + draw)
-        return np.asarray(x * s.eps**0.5).astype(as_dtype(dtype or s.storage))
+        return np.asarray(x * (s.eps**0.5 if size is None else size)).astype(as_dtype(dtype or s.storage))
 
     def run(self, layer: Layer, x: Array) -> Array:
         """y of a training pass. Raises SubjectError."""

@@ -12,6 +12,11 @@ from bnspec.identification.bench import Bench, Floats, rows, running
 from bnspec.layers.protocol import Array, State, SubjectError
 
 BATCHES = 3
+SIZE = 1.0
+"""Of the batches: as large as what buffers start from, beside which those of the size of a small sqrt(eps) are lost."""
+
+
+FIELDS = ("stores", "momentum_weighs", "average", "constants", "weights")
 
 
 class Average(NamedTuple):
@@ -40,7 +45,7 @@ class Trained(NamedTuple):
 def train(bench: Bench, momentum: float | None) -> Trained:
     """Train a new layer. Raises SubjectError."""
     layer = bench.make(momentum=momentum)
-    batches, states = [bench.batch(draw) for draw in range(BATCHES)], [layer.state()]
+    batches, states = [bench.batch(draw, size=SIZE) for draw in range(BATCHES)], [layer.state()]
     for x in batches:
         bench.run(layer, x)
         states.append(layer.state())
@@ -49,23 +54,29 @@ def train(bench: Bench, momentum: float | None) -> Trained:
 
 def probe_buffers(bench: Bench) -> list[Answer]:
     """stores, momentum_weighs, average, constants (as momentum shows them), and the weights themselves."""
-    fields = ("stores", "momentum_weighs", "average", "constants", "weights")
     try:
         trained = train(bench, bench.structure.momentum)
     except SubjectError as error:
-        return [Answer(f, needs=f"training, which {error.reason}") for f in fields]
+        return [Answer(f, needs=f"training, which {error.reason}") for f in FIELDS]
     buffers = [running(state) for state in trained.states]
-    if any(b is None for b in buffers) or all(_same(b, buffers[0]) for b in buffers):
-        what = "there are no running statistics" if buffers[0] is None else f"{BATCHES} batches change no buffer"
-        return [Answer("stores", "nothing", what), *(Answer(f, needs="something stored") for f in fields[1:])]
+    if any(b is None for b in buffers):
+        return _tell_nothing("there are no running statistics")
+    if all(_same(b, buffers[0]) for b in buffers):
+        if bench.implementation.promises.momentum in (0.0, 1.0):
+            return [Answer(f, needs=f"another momentum than {bench.structure.momentum}") for f in FIELDS]
+        return _tell_nothing(f"{BATCHES} batches change no buffer")
     means, variances = (np.array(each) for each in zip(*(b for b in buffers if b), strict=True))
     seen = weigh(means, np.array([rows(x).mean(1) for x in trained.batches]))
     stored = _tell_stored(bench, seen, variances, trained.batches)
     if np.ptp(seen, axis=1).max() > 1e-2:
         needs = "a running mean that blends each batch into what was there, channel by channel alike"
-        return [stored, *(Answer(f, needs=needs) for f in fields[1:])]
+        return [stored, *(Answer(f, needs=needs) for f in FIELDS[1:])]
     words = ", ".join(f"{weight:.4g}" for weight in seen.mean(1))
     return [stored, *_tell_average(bench, seen), Answer("weights", words, f"the running mean after {BATCHES} batches")]
+
+
+def _tell_nothing(seen: str) -> list[Answer]:
+    return [Answer("stores", "nothing", seen), *(Answer(f, needs="something stored") for f in FIELDS[1:])]
 
 
 def _same(one: tuple[Floats, Floats] | None, other: tuple[Floats, Floats] | None) -> bool:

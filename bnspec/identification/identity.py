@@ -16,8 +16,9 @@ from bnspec.identification.naming import CONVENTIONS, Nearest, as_dialect, find_
 from bnspec.identification.output import probe_output
 from bnspec.identification.settings import probe_settings
 from bnspec.layers.implementation import resolve
+from bnspec.layers.protocol import SubjectError
 from bnspec.layers.surroundings import preserving
-from bnspec.layers.target import load_target
+from bnspec.layers.target import TargetError, load_target
 
 
 @dataclass(frozen=True)
@@ -38,24 +39,39 @@ def identify(
 ) -> Identity:
     """Find out by probes which conventions a class, a function, a factory or a layer follows, or what a text names.
 
-    Raises TargetError where it cannot be constructed or called.
+    Raises TargetError where it cannot be constructed or called, or answers no plain training batch.
     """
     if isinstance(obj, str):
         obj, target = load_target(obj).obj, target or obj
     bench = Bench(resolve(obj, dict(arguments or {}), frozenset(without)))
     with preserving(bench.implementation.framework), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a subject warns of is its own affair
+        _check_plain(bench)
         answers = _probe(bench)
     return Identity(target or bench.implementation.name, answers, find_nearest(answers))
 
 
+def _check_plain(bench: Bench) -> None:
+    """An error of a layer that fails on any batch would else be taken for a refusal of each odd one."""
+    name, eps, x = bench.implementation.name, bench.structure.eps, bench.batch(1)
+    if not eps > 0:
+        raise TargetError(f"eps is {eps}, and batch norm is specified for eps > 0: give another, as --arg eps=1e-5")
+    bench.implementation.framework.write_globals(bench.implementation.framework.settings.get("plain", {}))
+    try:
+        bench.run(bench.make(), x)
+    except SubjectError as error:
+        raise TargetError(
+            f"nothing can be told of {name}: for a {bench.structure.dtype} batch of shape {x.shape} in training it"
+            f" {error.reason}"
+        ) from error
+
+
 def _probe(bench: Bench) -> dict[str, Answer]:
-    framework = bench.implementation.framework
-    framework.write_globals(framework.settings.get("plain", {}))
     output, buffers = ({a.field: a for a in probe(bench)} for probe in (probe_output, probe_buffers))
     found = output | buffers | {"constants": _join(output["constants"], buffers.get("constants"))}
     found |= {a.field: a for a in (*probe_settings(bench), *probe_edges(bench))}
-    found["algorithm"] = probe_algorithm(bench, as_dialect(find_nearest(found), found.values()))
+    averages = all(found[f].value is not None for f in ("stores", "momentum_weighs", "average"))
+    found["algorithm"] = probe_algorithm(bench, as_dialect(find_nearest(found), found.values()), averages=averages)
     return {field: found[field] for field in (*CONVENTIONS, *BESIDES) if field in found}
 
 
@@ -65,5 +81,4 @@ def _join(by_eps: Answer, by_momentum: Answer | None) -> Answer:
     if len(told) < 2:
         return next(iter(told.values()), by_eps)
     assert by_momentum is not None  # it told the second
-    seen = f"eps is {by_eps.value} and momentum {by_momentum.value}"
-    return replace(by_eps, value=None, seen=seen, needs="one format for both")
+    return replace(by_eps, value=f"{by_eps.value} for eps, {by_momentum.value} for momentum", spoken=False)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bnspec.identification.answers import Answer
+from bnspec.identification.answers import INSIDE, Answer
 from bnspec.spec.dialects import DIALECTS, FIELDS, ROWS, Dialect, is_frozen
 
 ESSENTIAL = ("training_statistics", "normalises_with", "stores", "momentum_weighs", "average", "constants")
@@ -20,7 +20,7 @@ NAMED = 4
 
 @dataclass(frozen=True)
 class Nearest:
-    """The dialects that differ least from what was told, in which fields."""
+    """The nearest dialect and others that differ no more from what was told; in which fields the first differs."""
 
     names: tuple[str, ...]
     differing: tuple[str, ...]
@@ -32,17 +32,25 @@ class Nearest:
 
 
 def find_nearest(answers: Mapping[str, Answer]) -> Nearest:
-    """Compare what was told with each row; an essential field weighs more than all others together."""
+    """Compare what was told with each row; an essential field weighs more than all others together.
+
+    What nobody tried is half a difference in the choice of the nearest, and none for who cannot be told apart from it.
+    """
     told = {f: answers[f].value for f in CONVENTIONS if f in answers and answers[f].value is not None}
     apart = {row.name: _differ(row, told) for row in ROWS}
-    weight = {name: (sum(f in ESSENTIAL for f in fields), len(fields)) for name, fields in apart.items()}
-    least = min(weight.values())
-    names = tuple(name for name, each in weight.items() if each == least)
-    return Nearest(names, apart[names[0]], len(told))
+    counted = {name: (sum(f in ESSENTIAL for f in fields), len(fields)) for name, fields in apart.items()}
+    order = sorted(ROWS, key=lambda row: (counted[row.name][0], counted[row.name][1] + _count_unknown(row, told) / 2))
+    nearest = order[0].name
+    names = tuple(row.name for row in order if counted[row.name] <= counted[nearest])
+    return Nearest(names, apart[nearest], len(told))
 
 
 def _differ(row: Dialect, told: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f for f, value in told.items() if _matters(row, f) and not _agrees(f, getattr(row, f), value))
+
+
+def _count_unknown(row: Dialect, told: Mapping[str, Any]) -> int:
+    return sum(getattr(row, field) in UNKNOWN for field in told)
 
 
 def _matters(row: Dialect, field: str) -> bool:
@@ -62,22 +70,26 @@ def _agrees(field: str, of_row: Any, value: Any) -> bool:
 
 
 def speak(nearest: Nearest, answers: Mapping[str, Answer]) -> str:
-    """One sentence."""
+    """One sentence; a second and a third where eps stands elsewhere, or something essential could not be told."""
     first, *others = nearest.names
     row = nearest.dialect
     also = f" (or {', '.join(others[: NAMED - 1])}, which cannot be told apart here)" if others else ""
     start = f"It speaks the dialect {first}{also}, that of {row.implementation}"
+    place = answers["eps_place"].value if "eps_place" in answers else None
+    beyond = "" if place in (None, INSIDE) else f" eps stands {place}, where no dialect has it."
+    untold = [FIELDS[f] for f in ESSENTIAL if f in answers and answers[f].value is None and _matters(row, f)]
+    beyond += f" Not told: {', '.join(untold)}." if untold else ""
     if not nearest.differing:
-        return f"{start}, in all {nearest.told} conventions that could be told."
+        return f"{start}, in all {nearest.told} conventions that could be told.{beyond}"
     exceptions = [
         f"{FIELDS[f]} ({f}) is {answers[f].value!r} instead of {getattr(row, f)!r}" for f in nearest.differing
     ]
     *most, last = exceptions
     listed = f"{', '.join(most)} and {last}" if most else last
-    return f"{start}, except that {listed}."
+    return f"{start}, except that {listed}.{beyond}"
 
 
 def as_dialect(nearest: Nearest, answers: Iterable[Answer]) -> Dialect:
     """The nearest dialect with what was told in place of what it holds."""
-    found = {a.field: a.value for a in answers if a.field in CONVENTIONS and a.value is not None}
+    found = {a.field: a.value for a in answers if a.field in CONVENTIONS and a.value is not None and a.spoken}
     return replace(nearest.dialect, **found)

@@ -8,17 +8,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bnspec.identification.answers import Answer, fit
+from bnspec.identification.answers import INSIDE, Answer, fit
 from bnspec.identification.bench import Bench, Floats, rows, running
 from bnspec.layers.protocol import Array, State, SubjectError, as_dtype
 
 PLACES: Mapping[str, Callable[[Floats, float], Floats]] = {
-    "inside the root": lambda var, eps: np.sqrt(var + eps),
+    INSIDE: lambda var, eps: np.sqrt(var + eps),
     "outside the root": lambda var, eps: np.sqrt(var) + eps,
     "as a floor under the variance": lambda var, eps: np.sqrt(np.maximum(var, eps)),
     "nowhere": lambda var, eps: np.sqrt(var),  # noqa: ARG005  # one of several alike
 }
 """What xhat is divided by. All implementations that were met have eps inside; elsewhere it is a mistake."""
+
+
+STALE = "running, before the update"
+"""Of those that training changes: no dialect does so."""
 
 
 class Statistics(NamedTuple):
@@ -44,6 +48,8 @@ def probe_output(bench: Bench) -> list[Answer]:
         return [Answer(f, needs=needs) for f in fields]
     seen = f"y of {rows(x).shape[1]} values a channel"
     statistics = found.told(lambda k: k.statistics)
+    if {k.statistics for k in found.keys} == {"running", STALE}:
+        statistics = "running"  # nothing is stored
     told: dict[str, str | None] = {
         "training_statistics": statistics,
         "normalises_with": found.told(lambda k: k.variance) if statistics == "batch" else None,
@@ -56,7 +62,13 @@ def probe_output(bench: Bench) -> list[Answer]:
         "constants": f"results in float64 that depend on eps: these have the accuracy of {found.format}",
         "eps_place": "an eps as large as a variance",
     }
-    return [Answer(f, told[f], seen) if told[f] is not None else Answer(f, seen=seen, needs=wanting[f]) for f in fields]
+    spoken = {"training_statistics": statistics != STALE}
+    return [
+        Answer(f, told[f], seen, spoken=spoken.get(f, True))
+        if told[f] is not None
+        else Answer(f, seen=seen, needs=wanting[f])
+        for f in fields
+    ]
 
 
 def _train(bench: Bench) -> tuple[Array, Array, State, State]:
@@ -81,7 +93,7 @@ def _normalise(bench: Bench, x: Array, before: State, after: State) -> Iterator[
     for state in (before, after):
         buffers = running(state)
         if buffers is not None:
-            sources["running", "before" if state is before else "updated"] = buffers
+            sources["running" if state is after else STALE, ""] = buffers
     gamma, beta = (
         np.full(len(values), missing) if p is None else p.reshape(-1).astype(np.float64)
         for p, missing in ((before.gamma, 1.0), (before.beta, 0.0))

@@ -115,11 +115,12 @@ def _plain(like: Floats) -> Floats:
 def _probe_untracked(bench: Bench) -> Answer:
     """Evaluation by a layer without running statistics."""
     field = "eval_without_statistics"
-    if not bench.offers("untracked"):
+    tracked = bench.offers("running_statistics")
+    if tracked and not bench.offers("untracked"):
         return Answer(field, "not offered", "running statistics cannot be left out")
     x = bench.batch(1)
     try:
-        y = bench.make(tracked=False).run(x, training=False).y
+        y = (bench.make(tracked=False) if tracked else bench.make()).run(x, training=False).y
     except SubjectError as error:
         return Answer(field, "refuse", error.reason)
     batch = rows(x)

@@ -2,60 +2,101 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import CodeType
 from typing import Any
 
 from bnspec.layers.implementation import Implementation
 from bnspec.layers.numpy_functions import find_numpy_update, make_class
 from bnspec.layers.objects import resolve_object
-from bnspec.layers.signatures import Signature, Update, read_signature
+from bnspec.layers.signatures import Refusal, Signature, read_signature
 from bnspec.layers.target import TargetError, tell_install
+
+Resolve = Callable[[Signature, frozenset[str]], Implementation]
 
 
 def resolve_function(function: Any, arguments: dict[str, Any], without: frozenset[str]) -> Implementation:
-    """An implementation from a function, of tensors where its module knows torch, else of NumPy arrays if it can.
+    """An implementation from a function of NumPy arrays or of torch tensors, by what it calls and by what returns.
 
     Raises TargetError.
     """
-    signature = read_signature(function, arguments)
-    first = None if _knows_torch(function) else _try_numpy(signature, without)
-    if first is not None:
-        return first
-    try:
-        from bnspec.layers.torch_functions import find_torch_update, resolve_torch_function
-    except ModuleNotFoundError as error:
-        raise TargetError(
-            f"no call of {signature.name} with NumPy arrays gives one, and {error.name!r} is not installed, for a call"
-            f" with tensors: {tell_install(str(error.name))}"
-        ) from error
-    update = find_torch_update(signature, grad=True)
-    second = _try_numpy(signature, without) if update is None else None
-    if second is not None:
-        return second
-    update = update or find_torch_update(signature, grad=False) or Update()
-    return resolve_torch_function(signature, update, without)
+    signature, refusals = read_signature(function, arguments), []
+    for arrays, attempt in _order(function):
+        try:
+            return attempt(signature, without)
+        except Refusal as refusal:
+            refusals.append(f"with {arrays} it {refusal}")
+        except ModuleNotFoundError as error:
+            missing = str(error.name)
+            refusals.append(f"for a call with {arrays} {missing!r} is not installed: {tell_install(missing)}")
+    raise TargetError(f"no training call of {signature.name} returns: {'; '.join(dict.fromkeys(refusals))}")
 
 
-def _try_numpy(signature: Signature, without: frozenset[str]) -> Implementation | None:
-    """None where no call with arrays gives one."""
+def _order(function: Any) -> list[tuple[str, Resolve]]:
+    """NumPy first where the function calls it and not torch, or its module does not know torch.
+
+    Tensors that need a gradient come before arrays, as a function of either may take both.
+    """
+    arrays, tensors = ("NumPy arrays", _with_arrays), ("torch tensors", _with_tensors)
+    homes = set(_list_homes(function))
+    first = "torch" not in homes and ("numpy" in homes or not _knows_torch(function))
+    plain = ("torch tensors", functools.partial(_with_tensors, grad=False))
+    return [arrays, tensors, plain] if first else [tensors, arrays, plain]
+
+
+def _with_arrays(signature: Signature, without: frozenset[str]) -> Implementation:
     update = find_numpy_update(signature)
-    if update is None:
-        return None
     made = resolve_object(make_class(signature, update), {}, without)
     return replace(made, name=signature.name, understood=signature.tell("NumPy arrays", update.words))
 
 
+def _with_tensors(signature: Signature, without: frozenset[str], *, grad: bool = True) -> Implementation:
+    from bnspec.layers.torch_functions import resolve_torch_function
+
+    return resolve_torch_function(signature, without, grad=grad)
+
+
+def _list_homes(function: Any) -> Iterator[str]:
+    """The packages of the globals that a function's code and annotations name, and those of functions beside it."""
+    waiting, seen = [_unwrap(function)], set()
+    while waiting:
+        one = waiting.pop()
+        code, known = getattr(one, "__code__", None), getattr(one, "__globals__", {})
+        if not isinstance(code, CodeType) or code in seen:
+            continue
+        seen.add(code)
+        hints = list(getattr(one, "__annotations__", {}).values())
+        names = [*_list_names(code), *(hint.partition(".")[0] for hint in hints if isinstance(hint, str))]
+        values = [*(known[name] for name in names if name in known), *hints]
+        yield from map(_home, values)
+        waiting += [value for value in map(_unwrap, values) if getattr(value, "__globals__", None) is known]
+
+
+def _list_names(code: CodeType) -> Iterator[str]:
+    """Those of a function's code, and of the functions that are written in it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _list_names(constant)
+
+
 def _knows_torch(function: Any) -> bool:
     """Does the module of the function import torch, or something of it? What is not Python at all is torch's own."""
-    inner = getattr(function, "func", function)
-    inner = getattr(inner, "__wrapped__", inner)
-    known = getattr(inner, "__globals__", None)
+    known = getattr(_unwrap(function), "__globals__", None)
     if known is None:
         return "torch" in sys.modules
-    return any(_is_torch(value) for value in list(known.values()))
+    return any(_home(value) == "torch" for value in list(known.values()))
 
 
-def _is_torch(value: Any) -> bool:
+def _unwrap(function: Any) -> Any:
+    inner = getattr(function, "func", function)
+    return getattr(inner, "__wrapped__", inner)
+
+
+def _home(value: Any) -> str:
+    """The package that something is of."""
     home = getattr(value, "__module__", None) or getattr(value, "__name__", None)
-    return isinstance(home, str) and home.partition(".")[0] == "torch"
+    return home.partition(".")[0] if isinstance(home, str) else ""

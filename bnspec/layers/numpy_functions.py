@@ -12,37 +12,29 @@ from numpy.typing import DTypeLike
 from bnspec.layers.adapter import read_attribute
 from bnspec.layers.declarations import read_declarations
 from bnspec.layers.probing import plain_batch
-from bnspec.layers.protocol import Array, Structure
-from bnspec.layers.signatures import BUFFERS, CHANNELS, Signature, Update, call_twice, find_update, take_y
-from bnspec.layers.target import TargetError
+from bnspec.layers.protocol import Array, Structure, SubjectError
+from bnspec.layers.returned import BUFFERS, OVERWROTE, Trial, Update, find_arrays, find_update
+from bnspec.layers.signatures import CHANNELS, RANKS, Signature, try_out
 
 
-def find_numpy_update(signature: Signature) -> Update | None:
-    """How it hands back what it updates; None where no call with NumPy arrays returns.
+def find_numpy_update(signature: Signature) -> Update:
+    """How it hands back what it updates. Raises Refusal where no training call with arrays returns, TargetError."""
 
-    Raises TargetError where one returns something else than y, or y and more.
-    """
-
-    def call(structure: Structure, mean: float, var: float) -> Any:
-        layer = Held(signature, Update(), CHANNELS, structure.eps, structure.momentum, np.float64)
-        layer.running_mean, layer.running_var = np.full(CHANNELS, mean), np.full(CHANNELS, var)
+    def call(structure: Structure, mean: float, var: float) -> Trial:
+        layer = Held(signature, Update(), CHANNELS, structure.eps, structure.momentum, structure.dtype)
+        x, given = plain_batch(structure), tuple(np.full(CHANNELS, fill, structure.dtype) for fill in (mean, var))
+        layer.running_mean, layer.running_var = left = tuple(map(np.array, given))
         with np.errstate(all="ignore"):
-            return layer.call(plain_batch(structure))
+            returned = layer.call(np.array(x))
+        return Trial(x, given, left, find_arrays(returned, count), type(returned).__name__)
 
-    returned = call_twice(call, "float64")
-    if returned is None:
-        return None
-    if not isinstance(take_y(returned[0]), np.ndarray):
-        raise TargetError(
-            f"{signature.name} returned a {type(returned[0]).__name__} for NumPy arrays: y is wanted, or several"
-            " values of which y is the first, as a NumPy array"
-        )
-    return find_update(returned, _unlike)
+    structures = (Structure(CHANNELS, r, d, "cpu", 1e-5, 0.1) for d in ("float64", "float32") for r in RANKS)
+    return find_update(signature.name, try_out(call, structures))
 
 
-def _unlike(one: Any, other: Any) -> bool:
-    both = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
-    return both and one.size == CHANNELS and bool(np.any(one != other))
+def count(value: Any) -> int | None:
+    """How many numbers an array holds, None of anything else."""
+    return value.size if isinstance(value, np.ndarray) else None
 
 
 class Held:
@@ -55,9 +47,9 @@ class Held:
     ) -> None:
         self._signature, self._update = signature, update
         self._settings = {"eps": eps, "momentum": momentum}
-        self.gamma = np.ones(channels, dtype) if signature.has("gamma") else None
-        self.beta = np.zeros(channels, dtype) if signature.has("beta") else None
-        self.running_mean, self.running_var = np.zeros(channels, dtype), np.ones(channels, dtype)
+        starts = {"gamma": np.ones, "beta": np.zeros, "running_mean": np.zeros, "running_var": np.ones}
+        arrays = {role: start(channels, dtype) if signature.is_open(role) else None for role, start in starts.items()}
+        self.gamma, self.beta, self.running_mean, self.running_var = arrays.values()
 
     def call(self, x: Array) -> Any:
         """What the function returns."""
@@ -65,10 +57,17 @@ class Held:
         return self._signature.call({**held, **self._settings, "x": x, "training": self.training})
 
     def __call__(self, x: Array) -> Any:
+        update = self._update
+        if update.places is None:
+            return update.take_y(self.call(x), count)
+        given = [np.array(getattr(self, name)) for name in BUFFERS]
         returned = self.call(x)
-        if self._update.places is not None and self.training:
-            self.running_mean, self.running_var = (returned[place] for place in self._update.places)
-        return take_y(returned)
+        for name, before in zip(BUFFERS, given, strict=True):
+            if not np.array_equal(getattr(self, name), before, equal_nan=True):
+                raise SubjectError("forward", OVERWROTE.format(name))
+        new = update.take_statistics(returned, count, None if self.training else given[0].size)
+        self.running_mean, self.running_var = new or (self.running_mean, self.running_var)
+        return update.take_y(returned, count)
 
 
 def make_class(signature: Signature, update: Update) -> type[Held]:
@@ -90,8 +89,8 @@ def make_class(signature: Signature, update: Update) -> type[Held]:
             setattr(Layer, name, found)
     for setting, value in signature.fixed.items():
         setattr(Layer, f"bnspec_{setting}", value)
-    Layer.bnspec_without = tuple({*declared.without, "gradients", "initial_state"})  # type: ignore[attr-defined]  # declared
-    settings = [name for name in ("eps", "momentum") if signature.has(name) and name not in signature.fixed]
+    Layer.bnspec_without = tuple({*declared.without, *signature.without, "gradients", "initial_state"})  # type: ignore[attr-defined]  # declared
+    settings = [name for name in ("eps", "momentum") if signature.is_open(name)]
     kind, defaults = inspect.Parameter.KEYWORD_ONLY, signature.defaults
     chosen = [inspect.Parameter(n, kind, default=defaults.get(n, inspect.Parameter.empty)) for n in settings]
     channels = inspect.Parameter("num_features", inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bnspec.layers.construction import EPS_NAMES, check_arguments, name_of, read_defaults, read_parameters
 from bnspec.layers.protocol import Structure
+from bnspec.layers.returned import BUFFERS, FILLS, Trial
 from bnspec.layers.target import TargetError
 
 PARAMETERS: dict[str, tuple[str, ...]] = {
@@ -22,7 +24,6 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "eps": EPS_NAMES,
 }
 """By what a parameter of each role is known; the first name that the function has is taken."""
-BUFFERS = ("running_mean", "running_var")
 CHANNELS, RANKS = 3, (2, 4, 3, 5)
 """Of the batches that a function is tried out with."""
 
@@ -52,8 +53,16 @@ class Signature:
         """The function's own of eps and momentum, where it has any."""
         return read_defaults(self.function, {setting: self.roles[setting] for setting in ("eps", "momentum")})
 
-    def has(self, role: str) -> bool:
-        return bool(self.roles[role])
+    @property
+    def without(self) -> frozenset[str]:
+        """The abilities that nobody has who cannot be handed a parameter, or cannot choose the mode."""
+        closed = {role for role in ("gamma", "beta") if not self.is_open(role)}
+        closed |= {"running_statistics"} if not all(map(self.is_open, BUFFERS)) else set()
+        return frozenset(closed | ({"evaluation"} if self.fixed.get("training") else set()))
+
+    def is_open(self, role: str) -> bool:
+        """Is there such a parameter, and its value to be chosen?"""
+        return bool(self.roles[role]) and self.roles[role] not in self.given
 
     def call(self, values: Mapping[str, Any]) -> Any:
         """Call the function with values by role."""
@@ -63,8 +72,10 @@ class Signature:
 
     def tell(self, arrays: str, update: str) -> str:
         """What was understood, in words."""
-        known = ", ".join(name if name == role else f"{name} as {role}" for role, name in self.roles.items() if name)
-        return f"a function of {arrays}: {known}; {update}"
+        known = [name if name == role else f"{name} as {role}" for role, name in self.roles.items() if name]
+        given = [f"{name}={value!r}" for name, value in self.given.items()]
+        listed = ", ".join(known) + (f"; given are {', '.join(given)}" if given else "")
+        return f"a function of {arrays}: {listed}; {update if self.is_open(BUFFERS[0]) else 'it updates nothing'}"
 
 
 def is_batch_norm(obj: Any) -> bool:
@@ -76,8 +87,10 @@ def is_batch_norm(obj: Any) -> bool:
 def read_signature(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Signature:
     """Find a parameter for each role. Raises TargetError where one that must be there is not, or one is left over."""
     name, parameters = name_of(function), read_parameters(function) or {}
-    check_arguments(name, dict(arguments), parameters)
-    roles = {role: next((n for n in names if n in parameters), "") for role, names in PARAMETERS.items()}
+    kinds = {parameter.kind for parameter in parameters.values()}
+    check_arguments(name, dict(arguments), parameters, inspect.Parameter.VAR_KEYWORD in kinds)
+    known = {*parameters, *arguments}
+    roles = {role: next((n for n in names if n in known), "") for role, names in PARAMETERS.items()}
     for role in ("x", "training"):
         if not roles[role]:
             names = " or ".join(PARAMETERS[role])
@@ -86,59 +99,33 @@ def read_signature(function: Callable[..., Any], arguments: Mapping[str, Any]) -
     for parameter in parameters.values():
         open_ended = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         if parameter.default is parameter.empty and parameter.name not in filled and not open_ended:
-            raise TargetError(f"{name} needs a value for {parameter.name!r}: give it, --arg {parameter.name}=VALUE")
-    positional = tuple(p.name for p in parameters.values() if p.kind is p.POSITIONAL_ONLY)
+            unfound = "; ".join(f"{role} is {' or '.join(PARAMETERS[role])}" for role in roles if not roles[role])
+            raise TargetError(
+                f"{name} needs a value for {parameter.name!r}: give it, --arg {parameter.name}=VALUE"
+                + (f", or name it as what it is: {unfound}" if unfound else "")
+            )
     bound = function.keywords if isinstance(function, functools.partial) else {}
-    optional = frozenset(role for role, n in roles.items() if n and parameters[n].default is None)
-    return Signature(function, name, roles, {**bound, **arguments}, positional, optional)
+    given = {**bound, **arguments}
+    for role in ("gamma", "beta", *BUFFERS):
+        if given.get(roles[role]) is not None:
+            raise TargetError(f"{name} is given {roles[role]}, which each layer has its own of: leave it open, or None")
+    positional = tuple(p.name for p in parameters.values() if p.kind is p.POSITIONAL_ONLY)
+    own = {name: p.default for name, p in parameters.items() if name not in given}
+    optional = frozenset(role for role, name in roles.items() if own.get(name, ...) is None)
+    return Signature(function, name, roles, given, positional, optional)
 
 
-@dataclass(frozen=True)
-class Update:
-    """Where a call leaves the new running statistics: at these two places of what it returns, else in place.
-
-    `several` where it returns more than y.
-    """
-
-    places: tuple[int, int] | None = None
-    several: bool = False
-
-    @property
-    def words(self) -> str:
-        """The same, for the reader of a certificate."""
-        if self.places is None:
-            first = "y is the first of what is returned" if self.several else "y is returned"
-            return f"{first}, and the running statistics are written in place"
-        mean, var = (place + 1 for place in self.places)
-        return f"y is returned first, the new running mean as value {mean} and the new running variance as value {var}"
+class Refusal(Exception):
+    """No training call returns: what the first one raised."""
 
 
-def call_twice(call: Callable[[Structure, float, float], Any], dtype: str) -> Sequence[Any] | None:
-    """What two training calls return at the first rank of which they do; None where there is none.
-
-    They differ in the running mean and variance alone, which `call` is told after the structure.
-    """
-    for rank in RANKS:
-        structure = Structure(CHANNELS, rank, dtype, "cpu", 1e-5, 0.1)
+def try_out(call: Callable[[Structure, float, float], Trial], structures: Iterable[Structure]) -> list[Trial]:
+    """A training call for each of `FILLS`, of the first structure of which they return. Raises Refusal."""
+    first: BaseException | None = None
+    for structure in structures:
         try:
-            return [call(structure, filled, 1 + filled) for filled in (0.0, 0.5)]
-        except Exception:  # noqa: BLE001  (a trial: whatever was raised, it takes no such batch)
-            continue
-    return None
-
-
-def find_update(calls: Sequence[Any], unlike: Callable[[Any, Any], bool]) -> Update:
-    """From what came of two training calls that differ in the running statistics alone: which values differ too.
-
-    `unlike` compares two values that may be anything.
-    """
-    first, second = calls
-    if not isinstance(first, tuple | list) or not isinstance(second, tuple | list):
-        return Update()
-    places = [i for i in range(1, min(len(first), len(second))) if unlike(first[i], second[i])]
-    return Update((places[0], places[1]) if len(places) == len(BUFFERS) else None, several=True)
-
-
-def take_y(returned: Any) -> Any:
-    """y alone, or the first of several values."""
-    return returned[0] if isinstance(returned, tuple | list) and returned else returned
+            return [call(structure, mean, var) for mean, var in FILLS]
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (a trial: whatever was raised, it takes no such batch)
+            first = first or error
+    text = str(first).strip().splitlines()
+    raise Refusal(f"raised {type(first).__name__}: {text[0] if text else '(no message)'}") from first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,52 +16,60 @@ from bnspec.layers.declarations import check_abilities, fix_eps, fix_momentum, r
 from bnspec.layers.implementation import Implementation, Unproven, complete, leave_out
 from bnspec.layers.probing import plain_batch
 from bnspec.layers.promises import Promises, pick_momentum
-from bnspec.layers.protocol import Layer, Structure
-from bnspec.layers.signatures import BUFFERS, CHANNELS, Signature, Update, call_twice, find_update, take_y
+from bnspec.layers.protocol import Layer, Structure, SubjectError
+from bnspec.layers.returned import BUFFERS, OVERWROTE, Trial, Update, find_arrays, find_update
+from bnspec.layers.signatures import CHANNELS, RANKS, Signature, try_out
 from bnspec.layers.target import TargetError
 from bnspec.layers.torch_layer import TorchLayer
-from bnspec.layers.torch_tensors import LOW, TORCH, to_tensor
+from bnspec.layers.torch_tensors import LOW, TORCH, to_array, to_tensor
 
 NAMES = Names("gamma", "beta", "running_mean", "running_var", "batches")
 
 
-def find_torch_update(signature: Signature, *, grad: bool) -> Update | None:
-    """How it hands back what it updates; None where no call with tensors gives one.
+def find_torch_update(signature: Signature, *, grad: bool) -> Update:
+    """How it hands back what it updates. Raises Refusal where no training call with tensors returns, TargetError.
 
     `grad` asks for a gradient by x, which a function of NumPy, that takes other tensors by accident, cannot bear.
     """
 
-    def call(structure: Structure, mean: float, var: float) -> Any:
+    def call(structure: Structure, mean: float, var: float) -> Trial:
         holder = hold(structure)
         holder.running_mean.fill_(mean)
         holder.running_var.fill_(var)
-        x = to_tensor(plain_batch(structure), "cpu").requires_grad_(grad)
-        return call_once(signature, holder, structure, x, training=True)
+        left = holder.running_mean, holder.running_var
+        given, x = tuple(to_array(tensor) for tensor in left), plain_batch(structure)
+        tensor = to_tensor(x, structure.device).requires_grad_(grad)
+        returned = call_once(signature, holder, structure, tensor, training=True)
+        arrays = {path: to_array(each) for path, each in find_arrays(returned, count).items()}
+        return Trial(x, given, tuple(map(to_array, left)), arrays, type(returned).__name__)
 
-    returned = call_twice(call, "float32")
-    if returned is None or not isinstance(take_y(returned[0]), Tensor):
-        return None
-    return find_update(returned, _unlike)
-
-
-def _unlike(one: Any, other: Any) -> bool:
-    both = isinstance(one, Tensor) and isinstance(other, Tensor)
-    return both and one.numel() == CHANNELS and not torch.equal(one, other)
+    places = product(("float32", "float64"), TORCH.devices()[:2], RANKS)
+    structures = (Structure(CHANNELS, rank, dtype, device, 1e-5, 0.1) for dtype, device, rank in places)
+    return find_update(signature.name, try_out(call, structures))
 
 
-def resolve_torch_function(signature: Signature, update: Update, without: frozenset[str]) -> Implementation:
-    """An implementation from a function; its layers hold parameters and buffers for it. Raises TargetError."""
+def count(value: Any) -> int | None:
+    """How many numbers a tensor holds, None of anything else."""
+    return value.numel() if isinstance(value, Tensor) else None
+
+
+def resolve_torch_function(signature: Signature, without: frozenset[str], *, grad: bool) -> Implementation:
+    """An implementation from a function; its layers hold parameters and buffers for it.
+
+    Raises Refusal where no training call returns (`find_torch_update`), TargetError.
+    """
     name, function, given = signature.name, signature.function, signature.fixed
     declared = read_declarations(function, getattr(function, "func", None))
-    without = check_abilities(without, "--without") | set(declared.without)
-    eps = fix_eps(name, given, declared, signature.has("eps"))
-    momentum = fix_momentum(given, declared, signature.has("momentum"))
+    without = check_abilities(without, "--without") | set(declared.without) | signature.without
+    eps = fix_eps(name, given, declared, signature.is_open("eps"))
+    momentum = fix_momentum(given, declared, signature.is_open("momentum"))
     if momentum == "average":
         raise TargetError(
             f"the momentum of {name} is fixed at None, the plain average, and a function has no count of batches to"
             " average by: leave momentum open, or name a class"
         )
-    affine = {role for role in ("gamma", "beta") if signature.has(role)}
+    update = find_torch_update(signature, grad=grad)
+    affine = {role for role in ("gamma", "beta") if signature.is_open(role)}
     affine |= {"affine"} if len(affine) == 2 else set()
     if len(affine) == 3 and {"gamma", "beta"} <= signature.optional:
         affine |= {"unscaled", "unshifted"}
@@ -122,10 +131,15 @@ class Maker:
         holder = hold(structure)
 
         def call(x: Tensor, training: bool) -> Any:
+            update, given = self.update, [getattr(holder, name) for name in BUFFERS]
+            before = [tensor.detach().clone() for tensor in given] if update.places else given
             returned = call_once(self.signature, holder, structure, x, training=training)
-            if self.update.places is not None and training:
-                for name, place in zip(BUFFERS, self.update.places, strict=True):
-                    setattr(holder, name, returned[place].detach())
-            return take_y(returned)
+            for name, tensor, kept in zip(BUFFERS, given, before, strict=True):
+                if tensor is not kept and not torch.equal(tensor.nan_to_num(), kept.nan_to_num()):
+                    raise SubjectError("forward", OVERWROTE.format(name))
+            new = update.take_statistics(returned, count, None if training else structure.channels)
+            for name, tensor in zip(BUFFERS, new or (), strict=False):
+                setattr(holder, name, tensor.detach())
+            return update.take_y(returned, count)
 
         return TorchLayer(holder, NAMES, structure.device, call)

@@ -7,7 +7,7 @@ from typing import Any
 
 from bnspec.layers.objects import Maker
 from bnspec.layers.protocol import Grad, Structure
-from bnspec.layers.signatures import BUFFERS
+from bnspec.layers.returned import BUFFERS, Update, write_path
 from bnspec.layers.torch_functions import Maker as FunctionMaker
 from bnspec.layers.torch_tensors import THREADS, TORCH
 from bnspec.reproduce.lines import Lines
@@ -244,8 +244,16 @@ class FunctionText(ObjectText):
         given = ", ".join([*positional, *(f"{name}={value}" for name, value in named.items())])
         call = f"y{number} = {self.name}({given})"
         yield call if grad.recording else f"with torch.no_grad():\n    {call}"
-        if update.places is not None and step.given["training"]:
-            for name, place in zip(BUFFERS, update.places, strict=True):
-                yield f"{layer}.{name} = y{number}[{place}].detach()"
-        if update.several:
-            yield f"y{number} = y{number}[0]"
+        yield from _take(update, layer, f"y{number}", training=step.given["training"])
+
+
+def _take(update: Update, layer: str, y: str, *, training: bool) -> Iterator[str]:
+    """Take y and the new statistics out of what was returned, of which an evaluation may return y alone."""
+    if not update.y:
+        return
+    begin = "" if training else "    "
+    if not training:
+        yield f"if not isinstance({y}, torch.Tensor):"
+    for name, place in zip(BUFFERS, update.places or (), strict=False):
+        yield f"{begin}{layer}.{name} = {y}{write_path(place)}.detach()"
+    yield f"{begin}{y} = {y}{write_path(update.y)}"

@@ -83,7 +83,7 @@ FORWARD: tuple[Clause, ...] = (
         id="F7",
         title="shape kept, arguments untouched",
         statement="y has the shape and the device of x and the dtype that the dialect gives; a training pass, backward"
-        " included, leaves x, gamma and beta.",
+        " included, leaves x, gamma and beta; whoever returns new running statistics leaves those it was given.",
         why="A layer is a function of its input: whoever holds x or the parameters may read them again.",
         source="flagos-ai/FlagGems#6332",
         bound="bit for bit; shape, device and dtype are equal or not",

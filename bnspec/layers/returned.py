@@ -1,0 +1,161 @@
+"""What a call of a function hands back: where y is, and where the new running statistics are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bnspec.layers.protocol import Array
+from bnspec.layers.target import TargetError
+
+Path = tuple[int | str, ...]
+"""The indices and keys that lead to a value: () is the whole."""
+Count = Callable[[Any], int | None]
+"""How many numbers an array of the framework's holds, None of anything else."""
+BUFFERS = ("running_mean", "running_var")
+FILLS = ((0.0, 1.0), (0.5, 1.0), (0.0, 1.5))
+"""Running mean and variance that a function is tried out with: the second moves the one, the third the other."""
+DEEPEST = 3
+OVERWROTE = "overwrote {}, which it was given, and returned another one besides"
+"""What is said of a function that does so: who calls it may read again what he handed over (F7)."""
+
+
+class Trial(NamedTuple):
+    """A training call: its batch, the (mean, var) it was given and what became of them, and the arrays it returned."""
+
+    x: Array
+    given: Sequence[Array]
+    left: Sequence[Array]
+    returned: Mapping[Path, Array]
+    kind: str
+
+    @property
+    def written(self) -> bool:
+        """Were the statistics changed in place?"""
+        return any(not np.array_equal(a, b) for a, b in zip(self.given, self.left, strict=True))
+
+
+@dataclass(frozen=True)
+class Update:
+    """`y` is where y lies in what is returned; `places` where the new running mean and variance do, None if in place.
+
+    `seen` is false where a trial changed nothing in place either.
+    """
+
+    y: Path = ()
+    places: tuple[Path, Path] | None = None
+    seen: bool = True
+
+    @property
+    def words(self) -> str:
+        """The same, for the reader of a certificate."""
+        first = f"y is {write_path(self.y)} of what is returned" if self.y else "y is returned"
+        if self.places is not None:
+            mean, var = map(write_path, self.places)
+            return f"{first}, {mean} the new running mean and {var} the new running variance"
+        if self.seen:
+            return f"{first}, and the running statistics are written in place"
+        return f"{first}, and the running statistics are read where they were given: a trial left them as they were"
+
+    def take_y(self, returned: Any, count: Count) -> Any:
+        """y of any call: of one that returns less than a training call, the first array."""
+        found = _pick(returned, self.y)
+        return found if count(found) is not None else next(iter(find_arrays(returned, count).values()), returned)
+
+    def take_statistics(self, returned: Any, count: Count, channels: int | None) -> tuple[Any, Any] | None:
+        """The running statistics as they are returned, of `channels` values where that is given; None if they are not.
+
+        An evaluation may leave them out, or hand back empty ones.
+        """
+        if self.places is None:
+            return None
+        mean, var = (_pick(returned, place) for place in self.places)
+        sizes = [count(mean), count(var)]
+        return None if None in sizes or (channels is not None and sizes != [channels] * 2) else (mean, var)
+
+
+def find_arrays(returned: Any, count: Count, path: Path = ()) -> dict[Path, Any]:
+    """The arrays in tuples, lists and mappings, in their order."""
+    if count(returned) is not None:
+        return {path: returned}
+    inner = _open(returned) if len(path) < DEEPEST else {}
+    return {p: array for key, each in inner.items() for p, array in find_arrays(each, count, (*path, key)).items()}
+
+
+def find_update(name: str, trials: Sequence[Trial]) -> Update:
+    """From one training call for each of `FILLS`: the values that follow the running mean, and those the variance.
+
+    Raises TargetError where it returned no y, or new statistics cannot be told from others that it returned.
+    """
+    base, *moved = trials
+    y = next((path for path, array in base.returned.items() if array.shape == base.x.shape), None)
+    y = next(iter(base.returned), None) if y is None else y
+    if y is None:
+        raise TargetError(
+            f"{name} returned a {base.kind}: y is wanted, or y and more, in a tuple, a list or a dictionary"
+        )
+    size = base.given[0].size
+    others = [path for path, array in base.returned.items() if path != y and array.size == size]
+    follows = [{path for path in others if _differs(trial, base, path)} for trial in moved]
+    mean, var = (
+        _choose(trials, [p for p in others if p in own and p not in other] or [p for p in others if p in own])
+        for own, other in (follows, follows[::-1])
+    )
+    told = len(mean) == len(var) == 1
+    if told and not (base.written and _match(base.returned, (mean[0], var[0]), base.left)):
+        return Update(y, (mean[0], var[0]))
+    if base.written:
+        return Update(y)
+    if len(others) == len(BUFFERS):
+        return Update(y, (others[0], others[1]))
+    if others:
+        listed = ", ".join(map(write_path, others))
+        raise TargetError(
+            f"{name} returned {len(others)} values of one number a channel besides y, {listed}, and wrote nothing in"
+            " place: which are the new running mean and the new running variance cannot be told; return these two and"
+            " no others, or write them in place"
+        )
+    return Update(y, seen=False)
+
+
+def _differs(trial: Trial, base: Trial, path: Path) -> bool:
+    return path in trial.returned and not np.array_equal(trial.returned[path], base.returned[path], equal_nan=True)
+
+
+def _choose(trials: Sequence[Trial], paths: list[Path]) -> list[Path]:
+    """One of those that are alike, and no old ones where there are new ones."""
+    new = [p for p in paths if any(_is_new(trial, p) for trial in trials)] or paths
+    return [p for i, p in enumerate(new) if not any(_same(trials, p, earlier) for earlier in new[:i])]
+
+
+def _is_new(trial: Trial, path: Path) -> bool:
+    return path in trial.returned and not any(np.array_equal(trial.returned[path].ravel(), b) for b in trial.given)
+
+
+def _same(trials: Sequence[Trial], one: Path, other: Path) -> bool:
+    return all(np.array_equal(t.returned.get(one, 0), t.returned.get(other, 0), equal_nan=True) for t in trials)
+
+
+def _match(returned: Mapping[Path, Array], paths: Sequence[Path], arrays: Sequence[Array]) -> bool:
+    return all(np.array_equal(returned[p].ravel(), array) for p, array in zip(paths, arrays, strict=True))
+
+
+def _open(value: Any) -> Mapping[Any, Any]:
+    if isinstance(value, Mapping):
+        return value
+    return dict(enumerate(value)) if isinstance(value, tuple | list) else {}
+
+
+def _pick(returned: Any, path: Path) -> Any:
+    """What is there, None where nothing is."""
+    for key in path:
+        returned = _open(returned).get(key)
+    return returned
+
+
+def write_path(path: Path) -> str:
+    """As Python indexes it."""
+    return "".join(f"[{key!r}]" for key in path)
