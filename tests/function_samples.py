@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -49,6 +51,23 @@ def _beside_a_cache(given, y, mean, var, *used):
     return y, used
 
 
+@dataclass
+class Answer:
+    """As a framework returns it."""
+
+    used: object
+    y: object
+    running_mean: object
+    running_var: object
+
+
+class Named(NamedTuple):
+    """As a course returns it."""
+
+    out: object
+    stats: object
+
+
 RIGHT = {
     "[0], [1], [2]": returning(lambda _, y, mean, var, *used: (y, mean, var)),
     "[0], [1], [2] alone in training": returning(lambda given, y, mean, var, *used: (y, mean, var) if given[2] else y),
@@ -60,6 +79,8 @@ RIGHT = {
     "['out'], ['mean'], ['var']": returning(
         lambda _, y, mean, var, *used: {"out": y, "mean": mean, "var": var, "used": used}
     ),
+    ".y, .running_mean, .running_var": returning(lambda _, y, mean, var, *used: Answer(used, y, mean, var)),
+    ".out, .stats[0], .stats[1]": returning(lambda _, y, mean, var, *used: Named(y, (mean, var))),
     "[0], in place": returning(_written_too),
     "[0], in place, and a cache": returning(_beside_a_cache),
 }
@@ -84,6 +105,9 @@ WRONG = {
     "the first batch replaces zeros": copies_where_zero,
     "statistics of the batch alone": returning(lambda _, y, mean, var, *used: (y, *used)),
     "the variance of the batch alone": returning(lambda _, y, mean, var, *used: (y, mean, used[1])),
+    "the names are swapped": returning(
+        lambda _, y, mean, var, *used: {"y": y, "running_var": mean, "running_mean": var}
+    ),
     "never updates": returning(lambda given, y, *_: (y, *given[:2])),
     "returns y alone": returning(lambda _, y, *rest: y),
 }

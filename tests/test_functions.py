@@ -122,7 +122,7 @@ def test_a_function_that_returns_nothing_of_use_is_told_what_is_wanted() -> None
     def batch_norm(x, running_mean, running_var, training, momentum, eps):  # type: ignore[no-untyped-def]  # as above
         return {"told": (training, momentum, eps), "of": len(x), "mean": running_mean is running_var}
 
-    with pytest.raises(TargetError, match="batch_norm returned a dict: y is wanted, or y and more, in a tuple"):
+    with pytest.raises(TargetError, match="batch_norm returned a dict: y is wanted, or y and more in a tuple"):
         resolve(batch_norm)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,8 +11,15 @@ import numpy as np
 from bnspec.layers.protocol import Array
 from bnspec.layers.target import TargetError
 
+
+class Attribute(str):
+    """A key that is an attribute, of a named tuple or a dataclass."""
+
+    __slots__ = ()
+
+
 Path = tuple[int | str, ...]
-"""The indices and keys that lead to a value: () is the whole."""
+"""The indices, keys and attributes that lead to a value: () is the whole."""
 Count = Callable[[Any], int | None]
 """How many numbers an array of the framework's holds, None of anything else."""
 BUFFERS = ("running_mean", "running_var")
@@ -78,7 +85,7 @@ class Update:
 
 
 def find_arrays(returned: Any, count: Count, path: Path = ()) -> dict[Path, Any]:
-    """The arrays in tuples, lists and mappings, in their order."""
+    """The arrays in tuples, lists, mappings and dataclasses, in their order."""
     if count(returned) is not None:
         return {path: returned}
     inner = _open(returned) if len(path) < DEEPEST else {}
@@ -95,14 +102,16 @@ def find_update(name: str, trials: Sequence[Trial]) -> Update:
     y = next(iter(base.returned), None) if y is None else y
     if y is None:
         raise TargetError(
-            f"{name} returned a {base.kind}: y is wanted, or y and more, in a tuple, a list or a dictionary"
+            f"{name} returned a {base.kind}: y is wanted, or y and more in a tuple, list, dictionary or dataclass"
         )
     size = base.given[0].size
     others = [path for path, array in base.returned.items() if path != y and array.size == size]
-    follows = [{path for path in others if _differs(trial, base, path)} for trial in moved]
+    follows = [
+        [path for path in others if _differs(trial, base, path) and not _is_named(path, other)]
+        for trial, other in zip(moved, ("var", "mean"), strict=True)
+    ]
     mean, var = (
-        _choose(trials, [p for p in others if p in own and p not in other] or [p for p in others if p in own])
-        for own, other in (follows, follows[::-1])
+        _choose(trials, [p for p in own if p not in other] or list(own)) for own, other in (follows, follows[::-1])
     )
     told = len(mean) == len(var) == 1
     if told and not (base.written and _match(base.returned, (mean[0], var[0]), base.left)):
@@ -110,7 +119,8 @@ def find_update(name: str, trials: Sequence[Trial]) -> Update:
     if base.written:
         return Update(y)
     if len(others) == len(BUFFERS):
-        return Update(y, (others[0], others[1]))
+        first, second = sorted(others, key=lambda path: _is_named(path, "var") - _is_named(path, "mean"))
+        return Update(y, (first, second))
     if others:
         listed = ", ".join(map(write_path, others))
         raise TargetError(
@@ -143,9 +153,17 @@ def _match(returned: Mapping[Path, Array], paths: Sequence[Path], arrays: Sequen
     return all(np.array_equal(returned[p].ravel(), array) for p, array in zip(paths, arrays, strict=True))
 
 
+def _is_named(path: Path, what: str) -> bool:
+    """Does the key or attribute say what the value is?"""
+    return isinstance(path[-1], str) and what in path[-1].lower()
+
+
 def _open(value: Any) -> Mapping[Any, Any]:
     if isinstance(value, Mapping):
         return value
+    names = [f.name for f in fields(value)] if is_dataclass(value) else getattr(value, "_fields", ())
+    if names and not isinstance(value, type):
+        return {Attribute(name): getattr(value, name, None) for name in names}
     return dict(enumerate(value)) if isinstance(value, tuple | list) else {}
 
 
@@ -157,5 +175,5 @@ def _pick(returned: Any, path: Path) -> Any:
 
 
 def write_path(path: Path) -> str:
-    """As Python indexes it."""
-    return "".join(f"[{key!r}]" for key in path)
+    """As Python reaches it."""
+    return "".join(f".{key}" if isinstance(key, Attribute) else f"[{key!r}]" for key in path)
