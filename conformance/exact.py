@@ -38,6 +38,10 @@ class ObservedPass(Protocol):
     def expected_buffers(self) -> ExpectedBuffers: ...
 
 
+class NoStatistics(Exception):
+    """A layer without running statistics has none to compute with."""
+
+
 @dataclass(frozen=True)
 class Exact:
     """What formulas of mistakes are made of: exact quantities of one pass, in the specification's notation.
@@ -127,7 +131,11 @@ class Exact:
         return self.number(self._flat("running_var"))
 
     def _flat(self, name: str) -> object:
-        return getattr(self.record.start, name).reshape(-1)
+        """Raises NoStatistics."""
+        buffer = getattr(self.record.start, name)
+        if buffer is None:
+            raise NoStatistics(name)
+        return buffer.reshape(-1)
 
     @cached_property
     def a(self) -> Number:

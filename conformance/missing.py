@@ -56,17 +56,15 @@ def _with_part(
     elif quantity == "dgamma":
         yield (g * xh)[:, kept].sum(axis=1)
     else:
-        gamma, beta, rm, rv, weight = (
-            _as_float64(a, v) for v in (exact.gamma, exact.beta, exact.rm, exact.rv, exact.a)
-        )
+        gamma, beta, weight = (_as_float64(a, v) for v in (exact.gamma, exact.beta, exact.a))
         for count in (kept.sum(), exact.m):
             mu = x[:, kept].sum(axis=1) / count
             var = ((x - mu[:, None]) ** 2)[:, kept].sum(axis=1) / count
             if quantity == "running_mean":
-                yield rm * (1 - weight) + mu * weight
+                yield _as_float64(a, exact.rm) * (1 - weight) + mu * weight
             elif quantity == "running_var":
-                yield rv * (1 - weight) + var * count / max(count - 1, 1) * weight
-                yield rv * (1 - weight) + var * weight
+                for var_stored in (var * count / max(count - 1, 1), var):
+                    yield _as_float64(a, exact.rv) * (1 - weight) + var_stored * weight
             elif quantity == "y":
                 scale = gamma / np.sqrt(var + float(_as_float64(a, exact.eps)))
                 yield (x - mu[:, None]) * scale[:, None] + beta[:, None]

@@ -17,7 +17,7 @@ from bnspec.spec.precision import Number
 
 from .acting import Played, Stage
 from .compare import compare
-from .exact import Exact, ObservedPass
+from .exact import Exact, NoStatistics, ObservedPass
 from .expected import ExpectedBuffers, ExpectedPass
 from .experiments.evaluation import EvaluationRecord, act_evaluation
 from .experiments.training import act_training
@@ -86,7 +86,10 @@ def recognise(record: ObservedPass, quantity: str) -> str | None:
     exact, arithmetic = Exact(record), record.stage.terms.arithmetic
     with np.errstate(all="ignore"):
         for says, formula in table[quantity].items():
-            made = formula(exact)
+            try:
+                made = formula(exact)
+            except NoStatistics:
+                continue
             apart = compare(quantity, arithmetic.float64(made), right, bound, arithmetic)
             if apart.ratio is None or not apart.ratio > 10:
                 continue

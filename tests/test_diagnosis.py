@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from bnspec.conformance.missing import tell_places
-from torch import Tensor
+from torch import Tensor, nn
 
 import bnspec
 from bnspec.layers.target import load_target
@@ -80,3 +80,18 @@ def test_of_few_channels_no_place_is_told() -> None:
     mask = np.zeros((3, 10), bool)
     mask[0] = True
     assert tell_places(mask) is None
+
+
+class Louder(nn.BatchNorm1d):
+    """Every output a hundredth too large."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) * 1.01
+
+
+@pytest.mark.parametrize("ability", ["running_statistics", "evaluation", "affine", "gamma", "beta", "gradients"])
+def test_a_failure_is_told_whatever_the_layer_lacks(ability: str) -> None:
+    """What explains one, and what judges by several acts, must not ask for what is left out."""
+    quick = {"clauses": ("F1", "R2", "R11", "S4", "G1"), "dtypes": ("float64",)}
+    certificate = bnspec.certify(Louder, profile="smoke", without=(ability,), **quick)  # type: ignore[arg-type]  # as named
+    assert certificate.verdict == "does not conform"

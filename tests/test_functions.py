@@ -167,7 +167,7 @@ def test_parameters_that_are_given_are_no_parameters() -> None:
         resolve(F.batch_norm, {"weight": torch.ones(3)})
     statistics = resolve(F.batch_norm, {"running_mean": None, "running_var": None, "training": True})
     assert "running_statistics" not in statistics.promises.abilities
-    assert statistics.understood.endswith("it updates nothing")
+    assert statistics.understood.endswith("and there are no running statistics")
 
 
 def test_a_function_of_open_keywords_is_given_what_it_wants() -> None:
@@ -176,3 +176,50 @@ def test_a_function_of_open_keywords_is_given_what_it_wants() -> None:
 
     found = resolve(batch_norm, {"momentum": 0.3, "eps": 0.1})
     assert "given are momentum=0.3, eps=0.1" in found.understood
+
+
+def test_a_scripted_function_is_called_by_its_schema() -> None:
+    with pytest.warns(DeprecationWarning, match="torch.jit.script"):
+        scripted = torch.jit.script(samples.to_script)
+    assert ", eps; y is returned, and" in resolve(scripted).understood
+    assert resolve(scripted).defaults == {"eps": 1e-5, "momentum": 0.1}
+
+
+@pytest.mark.parametrize("target", [samples.Applied, samples.Applied.apply])
+def test_an_autograd_function_is_what_its_forward_takes(target: Any) -> None:
+    found = resolve(target)
+    assert found.name == "Applied.apply"
+    assert "a function of torch tensors: x, running_mean, running_var, gamma, beta, training" in found.understood
+    assert certify(target, **QUICK).verdict == "conforms"
+
+
+def test_a_function_without_running_statistics_is_judged_by_its_batches() -> None:
+    def normalise(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> Any:
+        if x.ndim != 2 or len(x) < 2:
+            raise ValueError("no batch")
+        return (x - x.mean(0)) / np.sqrt(x.var(0) + eps) * gamma + beta, (x.mean(0), x.var(0))
+
+    assert resolve(normalise).understood.endswith("y is [0] of what is returned, and there are no running statistics")
+    assert certify(normalise, profile="smoke", dtypes=("float64",), clauses=("F1", "F2")).verdict == "conforms"
+
+    def divides_by_less(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> Any:
+        return normalise(x, gamma * ((len(x) - 1) / len(x)) ** 0.5, beta, eps)
+
+    verdict = certify(divides_by_less, profile="smoke", dtypes=("float64",), clauses=("F1", "F2")).verdict
+    assert verdict == "does not conform"
+
+
+def test_a_function_of_other_names_is_told_which_are_known() -> None:
+    def batch_norm(x, mu, sigma2, training):  # type: ignore[no-untyped-def]  # as above
+        return x, mu, sigma2, training
+
+    with pytest.raises(
+        TargetError, match="batch_norm has no parameters running_mean or moving_mean and running_var or"
+    ):
+        resolve(batch_norm)
+
+    def infer(x, running_mean, running_var, gamma, beta, eps):  # type: ignore[no-untyped-def]  # as above
+        return x, running_mean, running_var, gamma, beta, eps
+
+    with pytest.raises(TargetError, match="infer has no parameter training or train or is_training: add it, or wrap"):
+        resolve(infer)

@@ -1,4 +1,4 @@
-"""torch's own operators, which have a schema where functions have a signature, and layers that wait for a batch."""
+"""torch's operators and scripted functions, which have a schema, autograd.Function, layers that wait for a batch."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 from torch._ops import OpOverload, OpOverloadPacket
+from torch.autograd import Function
+from torch.jit import ScriptFunction
 from torch.nn.modules.batchnorm import _LazyNormBase
 
-from bnspec.layers.signatures import is_batch_norm
+from bnspec.layers.signatures import has_statistics
 
 DIALECTS = {"batch_norm": "torch-batch-norm"}
 """Of operators that do not speak that of native_batch_norm."""
@@ -27,33 +29,61 @@ def adapt(obj: Any) -> Any:
     if inspect.isclass(obj) and issubclass(obj, _LazyNormBase):
         return functools.partial(materialise, obj)
     operator = _find_operator(obj)
-    function = None if operator is None else make_function(operator)
-    return function if function is not None and is_batch_norm(function) else None
+    function = _find_applied(obj) if operator is None else make_function(operator)
+    return function if function is not None and has_statistics(function) else None
 
 
-def _find_operator(obj: Any) -> OpOverload | None:
-    """The operator with default values of a packet, or of a function of `torch` that is not Python."""
-    if isinstance(obj, OpOverload):
+def _find_applied(obj: Any) -> Callable[..., Any] | None:
+    """A subclass of autograd.Function, or its `apply`, as a function of what its `forward` takes besides a context."""
+    owner = obj if inspect.isclass(obj) else getattr(obj, "__self__", None)
+    if not (inspect.isclass(owner) and issubclass(owner, Function)):
+        return None
+    parameters = list(inspect.signature(owner.forward).parameters.values())
+    if owner.setup_context is Function.setup_context:
+        parameters = parameters[1:]
+
+    def apply(**arguments: Any) -> Any:
+        given = [p.name for p in parameters if p.name in arguments]
+        return owner.apply(*(arguments[name] for name in given))  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+    named = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    apply.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined]  # what inspect reads
+    apply.__name__ = apply.__qualname__ = f"{owner.__qualname__}.apply"
+    return apply
+
+
+def _find_operator(obj: Any) -> OpOverload | ScriptFunction[Any, Any] | None:
+    """The operator with default values of a packet, or of a function of `torch` that is not Python; a scripted one."""
+    if isinstance(obj, OpOverload | ScriptFunction):
         return obj
     if inspect.isbuiltin(obj):
         obj = getattr(torch.ops.aten, obj.__name__, None)
     return getattr(obj, "default", None) if isinstance(obj, OpOverloadPacket) else None
 
 
-def make_function(operator: OpOverload) -> Callable[..., Any]:
-    """A Python function of the operator's arguments, those of `REST` by default."""
+def make_function(operator: OpOverload | ScriptFunction[Any, Any]) -> Callable[..., Any]:
+    """A Python function of the arguments that a schema has, those of `REST` by default."""
 
     def call(**arguments: Any) -> Any:
         return operator(**{**rest, **arguments})
 
-    names = [argument.name for argument in operator._schema.arguments]
-    rest = {name: value for name, value in REST.items() if name in names}
-    kind = inspect.Parameter.KEYWORD_ONLY
-    parameters = [inspect.Parameter(n, kind, default=rest.get(n, inspect.Parameter.empty)) for n in names]
+    name, schema = _read_schema(operator)
+    rest = {argument.name: REST[argument.name] for argument in schema.arguments if argument.name in REST}
+    own = {argument.name: argument.default_value for argument in schema.arguments if argument.has_default_value()}
+    kind, empty = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty
+    parameters = [inspect.Parameter(a.name, kind, default=(own | rest).get(a.name, empty)) for a in schema.arguments]
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what inspect reads
-    call.__name__ = call.__qualname__ = str(operator)
-    call.bnspec_dialect = DIALECTS.get(operator._schema.name.partition("::")[2], "torch-native")  # type: ignore[attr-defined]  # a declaration
+    call.__name__ = call.__qualname__ = name
+    if isinstance(operator, OpOverload):
+        call.bnspec_dialect = DIALECTS.get(schema.name.partition("::")[2], "torch-native")  # type: ignore[attr-defined]  # a declaration
     return call
+
+
+def _read_schema(operator: Any) -> tuple[str, Any]:
+    """What it is called, and its arguments."""
+    if isinstance(operator, OpOverload):
+        return str(operator), operator._schema
+    return operator.name, operator.schema
 
 
 def materialise(

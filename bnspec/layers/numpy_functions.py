@@ -13,8 +13,8 @@ from bnspec.layers.adapter import read_attribute
 from bnspec.layers.declarations import read_declarations
 from bnspec.layers.probing import plain_batch
 from bnspec.layers.protocol import Array, Structure, SubjectError
-from bnspec.layers.returned import BUFFERS, OVERWROTE, Trial, Update, find_arrays, find_update
-from bnspec.layers.signatures import CHANNELS, RANKS, Signature, try_out
+from bnspec.layers.returned import BUFFERS, OVERWROTE, Trial, Update, find_arrays
+from bnspec.layers.signatures import CHANNELS, RANKS, Signature, try_out, understand
 
 
 def find_numpy_update(signature: Signature) -> Update:
@@ -29,7 +29,7 @@ def find_numpy_update(signature: Signature) -> Update:
         return Trial(x, given, left, find_arrays(returned, count), type(returned).__name__)
 
     structures = (Structure(CHANNELS, r, d, "cpu", 1e-5, 0.1) for d in ("float64", "float32") for r in RANKS)
-    return find_update(signature.name, try_out(call, structures))
+    return understand(signature, try_out(call, structures))
 
 
 def count(value: Any) -> int | None:

@@ -49,12 +49,13 @@ class Trial(NamedTuple):
 class Update:
     """`y` is where y lies in what is returned; `places` where the new running mean and variance do, None if in place.
 
-    `seen` is false where a trial changed nothing in place either.
+    `seen` is false where a trial changed nothing in place either, `stored` where there are no running statistics.
     """
 
     y: Path = ()
     places: tuple[Path, Path] | None = None
     seen: bool = True
+    stored: bool = True
 
     @property
     def words(self) -> str:
@@ -63,6 +64,8 @@ class Update:
         if self.places is not None:
             mean, var = map(write_path, self.places)
             return f"{first}, {mean} the new running mean and {var} the new running variance"
+        if not self.stored:
+            return f"{first}, and there are no running statistics"
         if self.seen:
             return f"{first}, and the running statistics are written in place"
         return f"{first}, and the running statistics are read where they were given: a trial left them as they were"
@@ -92,18 +95,23 @@ def find_arrays(returned: Any, count: Count, path: Path = ()) -> dict[Path, Any]
     return {p: array for key, each in inner.items() for p, array in find_arrays(each, count, (*path, key)).items()}
 
 
+def find_y(name: str, trial: Trial) -> Path:
+    """The first array of the shape of x, else the first. Raises TargetError where none was returned."""
+    arrays = trial.returned
+    if not arrays:
+        raise TargetError(
+            f"{name} returned a {trial.kind}: y is wanted, or y and more in a tuple, list, dictionary or dataclass"
+        )
+    return next((path for path, array in arrays.items() if array.shape == trial.x.shape), next(iter(arrays)))
+
+
 def find_update(name: str, trials: Sequence[Trial]) -> Update:
     """From one training call for each of `FILLS`: the values that follow the running mean, and those the variance.
 
     Raises TargetError where it returned no y, or new statistics cannot be told from others that it returned.
     """
     base, *moved = trials
-    y = next((path for path, array in base.returned.items() if array.shape == base.x.shape), None)
-    y = next(iter(base.returned), None) if y is None else y
-    if y is None:
-        raise TargetError(
-            f"{name} returned a {base.kind}: y is wanted, or y and more in a tuple, list, dictionary or dataclass"
-        )
+    y = find_y(name, base)
     size = base.given[0].size
     others = [path for path, array in base.returned.items() if path != y and array.size == size]
     follows = [

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bnspec.layers.construction import EPS_NAMES, check_arguments, name_of, read_defaults, read_parameters
 from bnspec.layers.protocol import Structure
-from bnspec.layers.returned import BUFFERS, FILLS, Trial
+from bnspec.layers.returned import BUFFERS, FILLS, Trial, Update, find_update, find_y
 from bnspec.layers.target import TargetError
 
 PARAMETERS: dict[str, tuple[str, ...]] = {
@@ -75,13 +75,30 @@ class Signature:
         known = [name if name == role else f"{name} as {role}" for role, name in self.roles.items() if name]
         given = [f"{name}={value!r}" for name, value in self.given.items()]
         listed = ", ".join(known) + (f"; given are {', '.join(given)}" if given else "")
-        return f"a function of {arrays}: {listed}; {update if self.is_open(BUFFERS[0]) else 'it updates nothing'}"
+        return f"a function of {arrays}: {listed}; {update}"
 
 
-def is_batch_norm(obj: Any) -> bool:
+def has_statistics(obj: Any) -> bool:
     """Has it parameters for both running statistics?"""
     parameters = read_parameters(obj) or {}
     return all(any(name in parameters for name in PARAMETERS[role]) for role in BUFFERS)
+
+
+def is_batch_norm(obj: Any) -> bool:
+    """Has it parameters for both running statistics or, as a function, for x and gamma?
+
+    Raises TargetError of a function that has x and a mode, and its statistics under other names.
+    """
+    parameters = read_parameters(obj) or {}
+    has = {role: any(name in parameters for name in names) for role, names in PARAMETERS.items()}
+    if has_statistics(obj):
+        return True
+    if not (inspect.isroutine(obj) and has["x"]):
+        return False
+    if has["training"] and not has["gamma"]:
+        wanted = " and ".join(" or ".join(PARAMETERS[role]) for role in BUFFERS)
+        raise TargetError(f"{name_of(obj)} has no parameters {wanted}, by which a function of batch norm is known")
+    return has["gamma"]
 
 
 def read_signature(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Signature:
@@ -91,10 +108,11 @@ def read_signature(function: Callable[..., Any], arguments: Mapping[str, Any]) -
     check_arguments(name, dict(arguments), parameters, inspect.Parameter.VAR_KEYWORD in kinds)
     known = {*parameters, *arguments}
     roles = {role: next((n for n in names if n in known), "") for role, names in PARAMETERS.items()}
-    for role in ("x", "training"):
+    stored = [role for role in BUFFERS if roles[role]]
+    for role in ("x", *(("training", *BUFFERS) if stored else ())):
         if not roles[role]:
             names = " or ".join(PARAMETERS[role])
-            raise TargetError(f"{name} has no parameter {names}, which torch's function has: add it")
+            raise TargetError(f"{name} has no parameter {names}: add it, or wrap it in a function that has")
     filled = {*roles.values(), *arguments}
     for parameter in parameters.values():
         open_ended = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
@@ -113,6 +131,13 @@ def read_signature(function: Callable[..., Any], arguments: Mapping[str, Any]) -
     own = {name: p.default for name, p in parameters.items() if name not in given}
     optional = frozenset(role for role, name in roles.items() if own.get(name, ...) is None)
     return Signature(function, name, roles, given, positional, optional)
+
+
+def understand(signature: Signature, trials: Sequence[Trial]) -> Update:
+    """What is returned, from three training calls. Raises TargetError."""
+    if not all(map(signature.is_open, BUFFERS)):
+        return Update(find_y(signature.name, trials[0]), stored=False)
+    return find_update(signature.name, trials)
 
 
 class Refusal(Exception):

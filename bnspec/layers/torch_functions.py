@@ -17,8 +17,8 @@ from bnspec.layers.implementation import Implementation, Unproven, complete, lea
 from bnspec.layers.probing import plain_batch
 from bnspec.layers.promises import Promises, pick_momentum
 from bnspec.layers.protocol import Layer, Structure, SubjectError
-from bnspec.layers.returned import BUFFERS, OVERWROTE, Trial, Update, find_arrays, find_update
-from bnspec.layers.signatures import CHANNELS, RANKS, Signature, try_out
+from bnspec.layers.returned import BUFFERS, OVERWROTE, Trial, Update, find_arrays
+from bnspec.layers.signatures import CHANNELS, RANKS, Signature, try_out, understand
 from bnspec.layers.target import TargetError
 from bnspec.layers.torch_layer import TorchLayer
 from bnspec.layers.torch_tensors import LOW, TORCH, to_array, to_tensor
@@ -45,7 +45,7 @@ def find_torch_update(signature: Signature, *, grad: bool) -> Update:
 
     places = product(("float32", "float64"), TORCH.devices()[:2], RANKS)
     structures = (Structure(CHANNELS, rank, dtype, device, 1e-5, 0.1) for dtype, device, rank in places)
-    return find_update(signature.name, try_out(call, structures))
+    return understand(signature, try_out(call, structures))
 
 
 def count(value: Any) -> int | None:

@@ -149,7 +149,9 @@ def judge_e8(record: LifeRecord) -> Judgement:
 
 
 def judge_r11(record: LifeRecord) -> Judgement:
-    """One for each call in training, none for the others."""
+    """One for each call in training, none for the others, where there are any."""
+    if record.steps is None:
+        return VACUOUS
     return worst_of(
         *(
             differs(
