@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import types
+from importlib.util import find_spec
 from pathlib import Path as File
 from typing import Any
 
@@ -223,3 +225,14 @@ def test_a_function_of_other_names_is_told_which_are_known() -> None:
 
     with pytest.raises(TargetError, match="infer has no parameter training or train or is_training: add it, or wrap"):
         resolve(infer)
+
+
+def test_a_function_that_calls_jax_is_handed_its_arrays() -> None:
+    """What it comes to is judged in the environment of flax, by tests/frameworks.toml."""
+    if find_spec("jax") is not None:
+        pytest.skip("jax is installed: this is what is said where it is not")
+    known = {"jnp": types.ModuleType("jax.numpy")}
+    code = "def batch_norm(x, running_mean, running_var, training, momentum, eps): return jnp.sqrt(x)"
+    exec(code, known)
+    with pytest.raises(TargetError, match="for a call with JAX arrays 'jax' is not installed: pip install jax"):
+        resolve(known["batch_norm"])

@@ -63,7 +63,7 @@ class Tinygrad(Wrapped):
 
     def _run(self, x: Tensor) -> Tensor:
         with Context(TRAINING=int(self.training)):
-            y = self._layer(x).realize()
+            y = self._layer(x)  # not realised: that would cut it off from what it was made of
             if self.training:
                 self._layer.running_mean.realize()
                 self._layer.running_var.realize()

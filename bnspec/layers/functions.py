@@ -5,13 +5,11 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from types import CodeType
 from typing import Any
 
 from bnspec.layers.implementation import Implementation
-from bnspec.layers.numpy_functions import find_numpy_update, make_class
-from bnspec.layers.objects import resolve_object
+from bnspec.layers.numpy_functions import resolve_held, resolve_numpy_function
 from bnspec.layers.signatures import Refusal, Signature, read_signature
 from bnspec.layers.target import TargetError, tell_install
 
@@ -19,7 +17,7 @@ Resolve = Callable[[Signature, frozenset[str]], Implementation]
 
 
 def resolve_function(function: Any, arguments: dict[str, Any], without: frozenset[str]) -> Implementation:
-    """An implementation from a function of NumPy arrays or of torch tensors, by what it calls and by what returns.
+    """An implementation from a function of NumPy arrays, torch tensors or JAX arrays: by what it calls, what returns.
 
     Raises TargetError.
     """
@@ -36,21 +34,23 @@ def resolve_function(function: Any, arguments: dict[str, Any], without: frozense
 
 
 def _order(function: Any) -> list[tuple[str, Resolve]]:
-    """NumPy first where the function calls it and not torch, or its module does not know torch.
+    """JAX alone where the function calls it, NumPy first where it calls that and not torch or knows nothing of torch.
 
     Tensors that need a gradient come before arrays, as a function of either may take both.
     """
-    arrays, tensors = ("NumPy arrays", _with_arrays), ("torch tensors", _with_tensors)
+    arrays, tensors = ("NumPy arrays", resolve_numpy_function), ("torch tensors", _with_tensors)
     homes = set(_list_homes(function))
+    if "jax" in homes:
+        return [("JAX arrays", _with_jax)]
     first = "torch" not in homes and ("numpy" in homes or not _knows_torch(function))
     plain = ("torch tensors", functools.partial(_with_tensors, grad=False))
     return [arrays, tensors, plain] if first else [tensors, arrays, plain]
 
 
-def _with_arrays(signature: Signature, without: frozenset[str]) -> Implementation:
-    update = find_numpy_update(signature)
-    made = resolve_object(make_class(signature, update), {}, without)
-    return replace(made, name=signature.name, understood=signature.tell("NumPy arrays", update.words))
+def _with_jax(signature: Signature, without: frozenset[str]) -> Implementation:
+    from bnspec.adapters.jax_functions import HeldInJax
+
+    return resolve_held(signature, without, HeldInJax, "JAX arrays")
 
 
 def _with_tensors(signature: Signature, without: frozenset[str], *, grad: bool = True) -> Implementation:

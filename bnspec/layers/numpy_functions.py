@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -11,17 +11,31 @@ from numpy.typing import DTypeLike
 
 from bnspec.layers.adapter import read_attribute
 from bnspec.layers.declarations import read_declarations
+from bnspec.layers.implementation import Implementation
+from bnspec.layers.objects import resolve_object
 from bnspec.layers.probing import plain_batch
 from bnspec.layers.protocol import Array, Structure, SubjectError
 from bnspec.layers.returned import BUFFERS, OVERWROTE, Trial, Update, find_arrays
 from bnspec.layers.signatures import CHANNELS, RANKS, Signature, try_out, understand
 
 
-def find_numpy_update(signature: Signature) -> Update:
+def resolve_numpy_function(signature: Signature, without: frozenset[str]) -> Implementation:
+    """An implementation from a function of NumPy arrays. Raises Refusal, TargetError (`resolve_held`)."""
+    return resolve_held(signature, without, Held, "NumPy arrays")
+
+
+def resolve_held(signature: Signature, without: frozenset[str], held: type[Held], arrays: str) -> Implementation:
+    """An implementation whose layers hold a function's arrays. Raises Refusal where no call returns, TargetError."""
+    update = find_update(signature, held)
+    made = resolve_object(make_class(signature, update, held), {}, without)
+    return replace(made, name=signature.name, understood=signature.tell(arrays, update.words))
+
+
+def find_update(signature: Signature, held: type[Held]) -> Update:
     """How it hands back what it updates. Raises Refusal where no training call with arrays returns, TargetError."""
 
     def call(structure: Structure, mean: float, var: float) -> Trial:
-        layer = Held(signature, Update(), CHANNELS, structure.eps, structure.momentum, structure.dtype)
+        layer = held(signature, Update(), CHANNELS, structure.eps, structure.momentum, structure.dtype)
         x, given = plain_batch(structure), tuple(np.full(CHANNELS, fill, structure.dtype) for fill in (mean, var))
         layer.running_mean, layer.running_var = left = tuple(map(np.array, given))
         with np.errstate(all="ignore"):
@@ -38,8 +52,12 @@ def count(value: Any) -> int | None:
 
 
 class Held:
-    """The arrays of one layer, in the attributes that NumPy layers have."""
+    """The arrays of one layer, in the attributes that NumPy layers have.
 
+    A framework that takes NumPy arrays and has its own says in a subclass how they cross, and has a `vjp`.
+    """
+
+    bnspec_without: tuple[str, ...] = ("gradients", "initial_state")
     training = True
 
     def __init__(
@@ -57,26 +75,28 @@ class Held:
         return self._signature.call({**held, **self._settings, "x": x, "training": self.training})
 
     def __call__(self, x: Array) -> Any:
-        update = self._update
-        if update.places is None:
-            return update.take_y(self.call(x), count)
         given = [np.array(getattr(self, name)) for name in BUFFERS]
         returned = self.call(x)
-        for name, before in zip(BUFFERS, given, strict=True):
+        for name, before in zip(BUFFERS if self._update.places else (), given, strict=False):
             if not np.array_equal(getattr(self, name), before, equal_nan=True):
                 raise SubjectError("forward", OVERWROTE.format(name))
-        new = update.take_statistics(returned, count, None if self.training else given[0].size)
+        return self.adopt(returned)
+
+    def adopt(self, returned: Any) -> Any:
+        """Keep the running statistics that were returned, if they were, and give y."""
+        channels = None if self.training or self.running_mean is None else self.running_mean.size
+        new = self._update.take_statistics(returned, count, channels)
         self.running_mean, self.running_var = new or (self.running_mean, self.running_var)
-        return update.take_y(returned, count)
+        return self._update.take_y(returned, count)
 
 
-def make_class(signature: Signature, update: Update) -> type[Held]:
+def make_class(signature: Signature, update: Update, held: type[Held]) -> type[Held]:
     """A class of layers of a function: its constructor takes what can be chosen, it declares what the function does."""
     taken = signature
     sources = signature.function, getattr(signature.function, "func", None)
     declared = read_declarations(*sources)
 
-    class Layer(Held):
+    class Layer(held):  # type: ignore[valid-type,misc]  # whichever it is
         def __init__(
             self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, dtype: DTypeLike = np.float32
         ) -> None:
@@ -89,12 +109,12 @@ def make_class(signature: Signature, update: Update) -> type[Held]:
             setattr(Layer, name, found)
     for setting, value in signature.fixed.items():
         setattr(Layer, f"bnspec_{setting}", value)
-    Layer.bnspec_without = tuple({*declared.without, *signature.without, "gradients", "initial_state"})  # type: ignore[attr-defined]  # declared
+    Layer.bnspec_without = tuple({*declared.without, *signature.without, *held.bnspec_without})
     settings = [name for name in ("eps", "momentum") if signature.is_open(name)]
     kind, defaults = inspect.Parameter.KEYWORD_ONLY, signature.defaults
     chosen = [inspect.Parameter(n, kind, default=defaults.get(n, inspect.Parameter.empty)) for n in settings]
     channels = inspect.Parameter("num_features", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = [channels, *chosen, inspect.Parameter("dtype", kind, default=np.float32)]
-    Layer.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what inspect reads
+    Layer.__signature__ = inspect.Signature(parameters)
     Layer.__name__ = Layer.__qualname__ = signature.name
     return Layer
