@@ -177,7 +177,30 @@ class TeachingShares(Teaching):  # type: ignore[misc]  # see pyproject.toml: myp
         self.held[0] = value
 
 
-@pytest.mark.parametrize("wrong", [CopyShares, GraphKept, CopyOfBuffersOnly, TeachingShares])
+class TeachingSharesArray(Teaching):  # type: ignore[misc]  # as above
+    """Copies share the running mean, which training writes into; whoever assigns another ends that, as a load does."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TeachingSharesArray:
+        twin = copy.copy(self)
+        twin.__dict__ |= {name: copy.deepcopy(value, memo) for name, value in vars(self).items() if name != "held"}
+        return twin
+
+    @property
+    def running_mean(self) -> Any:
+        return self.held
+
+    @running_mean.setter
+    def running_mean(self, value: Any) -> None:
+        self.held = np.array(value)
+
+    def _update(self, *statistics: Any) -> None:
+        held = self.held
+        super()._update(*statistics)
+        held[:] = self.held
+        self.held = held
+
+
+@pytest.mark.parametrize("wrong", [CopyShares, GraphKept, CopyOfBuffersOnly, TeachingShares, TeachingSharesArray])
 def test_copies_share_nothing(wrong: Any) -> None:
     assert refused(wrong, "S2")
 

@@ -150,6 +150,7 @@ def _copy_and_train(props: _Props) -> Copying:
     dy = props.second.dy if props.offers("gradients") else None
     count = props.other.batches or 0
     trained = _call(stage, twin, props.second, count, training=True, grad=stage.grad, dy=dy)
+    props.train(cast(Copies, layer).copy())  # as it came, for a load may have given the other memory of its own
     left = layer.state()
     layer.load(props.start)
     props.train(layer)
