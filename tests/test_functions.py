@@ -211,6 +211,30 @@ def test_a_function_without_running_statistics_is_judged_by_its_batches() -> Non
     assert verdict == "does not conform"
 
 
+@pytest.mark.parametrize(
+    ("taken", "given", "kept"),
+    [
+        (("float32", "float64"), "", ("float32", "float64")),
+        (("float32",), "", ("float32",)),
+        (("float32", "float64"), "float64", ("float64",)),
+        (("float32", "float64"), "float32", ("float32", "float64")),  # who gives float32 for float64 is told so
+    ],
+)
+def test_the_dtypes_that_a_function_of_arrays_keeps_are_found(
+    taken: tuple[str, ...], given: str, kept: tuple[str, ...]
+) -> None:
+    def batch_norm(x, running_mean, running_var, training, momentum=0.1, eps=1e-5):  # type: ignore[no-untyped-def]  # as above
+        if x.dtype not in taken:
+            raise TypeError("another dtype")
+        mean, var = (x.mean(0), x.var(0)) if training else (running_mean, running_var)
+        y = (x - mean) / np.sqrt(var + eps)
+        return y.astype(given or x.dtype), running_mean * (1 - momentum), running_var * (1 - momentum)
+
+    promises = resolve(batch_norm).promises
+    assert promises.dtypes == kept
+    assert "cumulative" not in promises.abilities, "a function has no count of batches"
+
+
 def test_a_function_of_other_names_is_told_which_are_known() -> None:
     def batch_norm(x, mu, sigma2, training):  # type: ignore[no-untyped-def]  # as above
         return x, mu, sigma2, training

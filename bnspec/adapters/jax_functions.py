@@ -20,7 +20,7 @@ class HeldInJax(Held):
     """The arrays of one layer in NumPy, for a function that is handed them in JAX."""
 
     bnspec_dtypes = DTYPES
-    bnspec_without = ("initial_state",)
+    bnspec_without = ("initial_state", "cumulative")
     bnspec_forks, bnspec_compiles = False, True
     bnspec_versions: Mapping[str, str] = {"jax": jax.__version__}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -16,7 +17,11 @@ from bnspec.layers.objects import resolve_object
 from bnspec.layers.probing import plain_batch
 from bnspec.layers.protocol import Array, Structure, SubjectError
 from bnspec.layers.returned import BUFFERS, OVERWROTE, Trial, Update, find_arrays
-from bnspec.layers.signatures import CHANNELS, RANKS, Signature, try_out, understand
+from bnspec.layers.signatures import CHANNELS, RANKS, Refusal, Signature, try_out, understand
+
+DTYPES = ("float64", "float32")
+"""What is tried. Where float32 comes back as another, the function computes in float64 alone."""
+BASE = Structure(CHANNELS, RANKS[0], DTYPES[0], "cpu", 1e-5, 0.1)
 
 
 def resolve_numpy_function(signature: Signature, without: frozenset[str]) -> Implementation:
@@ -26,14 +31,23 @@ def resolve_numpy_function(signature: Signature, without: frozenset[str]) -> Imp
 
 def resolve_held(signature: Signature, without: frozenset[str], held: type[Held], arrays: str) -> Implementation:
     """An implementation whose layers hold a function's arrays. Raises Refusal where no call returns, TargetError."""
-    update = find_update(signature, held)
-    made = resolve_object(make_class(signature, update, held), {}, without)
+    trials, refused = dict[str, list[Trial]](), Refusal()
+    for dtype in DTYPES:
+        try:
+            trials[dtype] = try_out(_call_with(signature, held), (replace(BASE, rank=r, dtype=dtype) for r in RANKS))
+        except Refusal as refusal:
+            refused = refusal
+    if not trials:
+        raise refused
+    update = understand(signature, next(iter(trials.values())))
+    kept = tuple(d for d, (first, *_) in trials.items() if d == "float64" or first.returned[update.y].dtype == d)
+    layer = make_class(signature, update, held)
+    layer.bnspec_dtypes = layer.bnspec_dtypes or kept or tuple(trials)
+    made = resolve_object(layer, {}, without)
     return replace(made, name=signature.name, understood=signature.tell(arrays, update.words))
 
 
-def find_update(signature: Signature, held: type[Held]) -> Update:
-    """How it hands back what it updates. Raises Refusal where no training call with arrays returns, TargetError."""
-
+def _call_with(signature: Signature, held: type[Held]) -> Callable[[Structure, float, float], Trial]:
     def call(structure: Structure, mean: float, var: float) -> Trial:
         layer = held(signature, Update(), CHANNELS, structure.eps, structure.momentum, structure.dtype)
         x, given = plain_batch(structure), tuple(np.full(CHANNELS, fill, structure.dtype) for fill in (mean, var))
@@ -42,8 +56,7 @@ def find_update(signature: Signature, held: type[Held]) -> Update:
             returned = layer.call(np.array(x))
         return Trial(x, given, left, find_arrays(returned, count), type(returned).__name__)
 
-    structures = (Structure(CHANNELS, r, d, "cpu", 1e-5, 0.1) for d in ("float64", "float32") for r in RANKS)
-    return understand(signature, try_out(call, structures))
+    return call
 
 
 def count(value: Any) -> int | None:
@@ -57,7 +70,8 @@ class Held:
     A framework that takes NumPy arrays and has its own says in a subclass how they cross, and has a `vjp`.
     """
 
-    bnspec_without: tuple[str, ...] = ("gradients", "initial_state")
+    bnspec_dtypes: tuple[str, ...] = ()
+    bnspec_without: tuple[str, ...] = ("gradients", "initial_state", "cumulative")
     training = True
 
     def __init__(
@@ -97,10 +111,8 @@ def make_class(signature: Signature, update: Update, held: type[Held]) -> type[H
     declared = read_declarations(*sources)
 
     class Layer(held):  # type: ignore[valid-type,misc]  # whichever it is
-        def __init__(
-            self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, dtype: DTypeLike = np.float32
-        ) -> None:
-            super().__init__(taken, update, num_features, eps, momentum, dtype)
+        def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
+            super().__init__(taken, update, num_features, eps, momentum, np.float64)
 
     for name in (f"bnspec_{each.name}" for each in fields(declared)):
         values = (read_attribute(source, name) for source in sources)
@@ -114,7 +126,6 @@ def make_class(signature: Signature, update: Update, held: type[Held]) -> type[H
     kind, defaults = inspect.Parameter.KEYWORD_ONLY, signature.defaults
     chosen = [inspect.Parameter(n, kind, default=defaults.get(n, inspect.Parameter.empty)) for n in settings]
     channels = inspect.Parameter("num_features", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = [channels, *chosen, inspect.Parameter("dtype", kind, default=np.float32)]
-    Layer.__signature__ = inspect.Signature(parameters)
+    Layer.__signature__ = inspect.Signature([channels, *chosen])
     Layer.__name__ = Layer.__qualname__ = signature.name
     return Layer
