@@ -23,6 +23,7 @@ class Tinygrad(Wrapped):
     bnspec_ranks = (2, 3, 4, 5)
     bnspec_dtypes = ("float32", "float64")
     bnspec_versions: Mapping[str, str] = {"tinygrad": version("tinygrad")}
+    bnspec_forks = False  # its CPU device waits for threads of its own, and its cache wants the thread that opened it
     names = MappingProxyType(
         {"gamma": "weight", "beta": "bias", "running_mean": "running_mean", "running_var": "running_var"}
     )
