@@ -32,9 +32,11 @@ from bnspec.mutants.numpy_base import BatchNorm
 from bnspec.mutants.record import Mutant
 from bnspec.mutants.table import MUTANTS, RIGHT_LAYERS
 from bnspec.spec.clauses import CLAUSES
+from bnspec.spec.dialects import DIALECTS
 from bnspec.spec.formats import FORMATS
 from bnspec.spec.precision import quad
 from bnspec.spec.truncation import bound_truncation
+from tests.spoken_layers import speak
 
 RELATIONS = ("F3", "F4", "F5", "F6", "F9", "F12", "E6", "E7", "G11", "G12")
 SAME = ("torch.nn:BatchNorm1d", "torch.nn:BatchNorm2d", "torch.nn:BatchNorm3d", "torch.nn.functional:batch_norm")
@@ -342,3 +344,9 @@ def test_the_relations_are_active_and_say_what_bounds_them() -> None:
     for clause in RELATIONS:
         assert CLAUSES[clause].status == "active"
         assert "relations" in CLAUSES[clause].bound or CLAUSES[clause].bound == "bit for bit"
+
+
+def test_what_only_the_experiment_of_a_clause_asks_for_is_named() -> None:
+    haiku = DIALECTS["haiku"]
+    with pytest.raises(UsageError, match="what clause S2 needs: loadable"):
+        bnspec.certify(speak(haiku), dialect="haiku", profile="smoke", clauses=("S2",))

@@ -176,11 +176,18 @@ def make_plan(subject: Subject, request: Request) -> Plan:
         if lacking:
             raise UsageError(say_absent(first.id, lacking))
         lacks = "another dtype" if is_reached(first.id, profile) else "a longer profile"
-        missing = ", ".join(a for a in first.needs if not subject.offers(a)) or lacks
+        missing = ", ".join(_list_lacking(subject, first)) or lacks
         raise UsageError(f"the target has not what clause {first.id} needs: {missing}")
     rule = Rule(request.strict, request.spec)
     ending = frozenset(c for c in clauses if rule.decides(c)) if request.fail_fast else frozenset()
     return Plan(profile, request.seed, dtypes, devices, absent, clauses, ending)
+
+
+def _list_lacking(subject: Subject, clause: Clause) -> list[str]:
+    """The abilities that the clause asks for and the target has not; else those of the experiment that lacks fewest."""
+    asked = [clause.needs, *(each.needs for each in experiments().values() if clause.id in each.judges)]
+    own, *others = ([ability for ability in needs if not subject.offers(ability)] for needs in asked)
+    return own or min(others, key=len, default=[])
 
 
 def _is_fed(subject: Subject, clause: str) -> bool:
