@@ -91,12 +91,12 @@ def _agree(subject: Subject, findings: Iterable[Finding]) -> bool:
 
 
 def _agrees(subject: Subject, finding: Finding) -> bool | None:
-    """Is the finding gone under the subject's dialect? None where that has not what the clause speaks of."""
+    """Is the finding gone under the subject's dialect? None where the clause then has nothing to speak of."""
     case = parse_address(finding.case)
     if not subject.offers(*CLAUSES[finding.clause].needs, *experiments()[case.experiment].needs):
         return None
     judged = judge_case(subject, case, finding.device, (finding.clause,)).get(finding.clause)
-    return judged is not None and judged.ratio is not None and not judged.failed
+    return None if judged is None or judged.ratio is None else not judged.failed
 
 
 def _watch_for_mistakes(subject: Subject) -> Callable[[Finding], str | None]:
