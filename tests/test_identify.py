@@ -15,6 +15,7 @@ from torch._decomp.decompositions import native_batch_norm_helper
 
 import bnspec
 from bnspec.cli import main
+from bnspec.commands.identify import as_plain
 from bnspec.identification.answers import Answer, fit
 from bnspec.identification.identity import Identity, identify
 from bnspec.identification.naming import CONVENTIONS, ESSENTIAL, find_nearest
@@ -153,6 +154,17 @@ def test_of_what_is_no_batch_norm_it_says_that_it_cannot_tell() -> None:
     found = identify(NoBatchNorm)
     assert found.answers["normalises_with"].value is None
     assert "bnspec certify" in found.answers["normalises_with"].needs
+    assert found.sentence.startswith("It speaks no dialect that can be named: what normalises a training batch could")
+
+
+def test_a_default_that_is_no_plain_number_is_written_all_the_same() -> None:
+    class Rounded(torch.nn.BatchNorm1d):
+        def __init__(self, num_features: int, eps: float = np.float32(1e-5)) -> None:  # type: ignore[assignment]  # as users have it
+            super().__init__(num_features, float(eps))
+
+    found = as_plain(identify(Rounded))
+    assert found["answers"]["eps_default"]["value"] == float(np.float32(1e-5))
+    json.dumps(found)
 
 
 class Outside(torch.nn.BatchNorm1d):

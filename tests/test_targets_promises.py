@@ -226,3 +226,8 @@ def test_a_numpy_layer_is_resolved_without_torch() -> None:
         "resolve(load_target('reference:numpy').obj); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_numpy_layer_of_float32_alone_is_found_out() -> None:
+    """Whoever raises may not be the layer itself, as where ctypes takes no other array."""
+    assert resolve(load_samples("probed_layers.py", "AlwaysSingle").AlwaysSingle).promises.dtypes == ("float32",)

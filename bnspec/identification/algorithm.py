@@ -21,8 +21,10 @@ WORDS = {
 
 
 def probe_algorithm(bench: Bench, dialect: Dialect, *, averages: bool) -> Answer:
-    """The letter that the worst of running variance, y and dx shows; without the first where nobody knows how it
-    `averages`."""
+    """The letter that the running variance shows; y where there is none, or nobody knows how it `averages`.
+
+    What each of the three shows is told beside it: a y that is folded may lose more than its variance.
+    """
     promises = bench.implementation.promises
     dtype = "float32" if "float32" in promises.dtypes else promises.dtypes[0]
     if dialect.training_statistics != "batch":

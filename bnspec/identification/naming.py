@@ -71,6 +71,11 @@ def _agrees(field: str, of_row: Any, value: Any) -> bool:
 
 def speak(nearest: Nearest, answers: Mapping[str, Answer]) -> str:
     """One sentence; a second and a third where eps stands elsewhere, or something essential could not be told."""
+    if "training_statistics" in answers and answers["training_statistics"].value is None:
+        return (
+            "It speaks no dialect that can be named: what normalises a training batch could not be told; what could be"
+            f" is nearest to {nearest.names[0]}."
+        )
     first, *others = nearest.names
     row = nearest.dialect
     also = f" (or {', '.join(others[: NAMED - 1])}, which cannot be told apart here)" if others else ""

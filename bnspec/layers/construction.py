@@ -170,11 +170,16 @@ def read_parameters(maker: Callable[..., Any]) -> dict[str, inspect.Parameter] |
         return None
 
 
-def read_defaults(maker: Callable[..., Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """By setting, the default of the parameter that has the name, where there is one."""
-    parameters = read_parameters(maker) or {}
-    found = {setting: parameters[name].default for setting, name in names.items() if name in parameters}
-    return {setting: default for setting, default in found.items() if default is not inspect.Parameter.empty}
+def read_defaults(maker: Callable[..., Any], names: Mapping[str, str]) -> dict[str, float | None]:
+    """By setting, the default of the parameter that has the name, where there is one that is None or a number."""
+    parameters, numbers = read_parameters(maker) or {}, dict[str, float | None]()
+    for setting, name in names.items():
+        default: Any = parameters[name].default if name in parameters else inspect.Parameter.empty
+        try:
+            numbers[setting] = None if default is None else float(default)
+        except Exception:  # noqa: BLE001  (whatever stands there, it is no number)
+            continue
+    return numbers
 
 
 def check_arguments(name: str, arguments: dict[str, Any], parameters: dict[str, Any], open_ended: bool = False) -> None:

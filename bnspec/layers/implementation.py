@@ -110,7 +110,9 @@ def _complete(
     devices = draft.devices()
     if not devices:
         raise TargetError(f"{draft.name} declares the devices {promises.devices}: this machine has none of them")
-    choices = product(devices[:2], promises.ranks or RANKS, promises.dtypes)
+    # Unproven dtypes come last: a layer that takes none of the promised ones may be of another alone.
+    places = devices[:2], promises.ranks or RANKS
+    choices = [*product(*places, promises.dtypes), *product(*places, unproven.dtypes)]
     called = find_call(make, [replace(base, device=d, rank=r, dtype=t) for d, r, t in choices], tell)
     ranks = promises.ranks or probe_ranks(make, called) or (called.rank,)
     called = replace(called, rank=ranks[0])
@@ -124,7 +126,7 @@ def _complete(
         abilities -= {"unshifted"}  # the same, and other layers may mean something else by it
     kept = [
         d
-        for d in promises.dtypes
+        for d in (promises.dtypes if called.dtype in promises.dtypes else (called.dtype,))
         if d == called.dtype or not (unproven.dtypes and refuses_clearly(make, replace(called, dtype=d)))
     ]
     if unproven.cumulative and try_call(make, replace(called, momentum=None), training=True, times=2).dtype:

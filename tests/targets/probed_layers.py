@@ -16,6 +16,12 @@ class AlwaysDouble(ForwardOnly):  # type: ignore[misc]  # Any to mypy, as all ne
         return super().forward(x.astype(np.float64))
 
 
+class AlwaysSingle(ForwardOnly):  # type: ignore[misc]  # as above
+    def forward(self, x: NDArray[Any]) -> Any:
+        np.ctypeslib.ndpointer(np.float32).from_param(x)  # what a kernel in C does, which raises TypeError
+        return super().forward(x)
+
+
 class Hostile(PlainTorch):  # type: ignore[misc]  # of an import that is not found
     def __call__(self, x: Tensor) -> Any:
         if x.ndim == 3:
