@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -140,6 +141,16 @@ def test_what_a_fixed_momentum_hides_is_not_told() -> None:
     assert answers["momentum_weighs"].value is None
     assert answers["momentum_weighs"].needs == "another momentum than 0.5, at which both weigh the same"
     assert answers["stores"].value == "unbiased"
+
+
+@pytest.mark.parametrize("average", ["debiased", "first copied"])
+def test_the_algorithm_of_a_layer_whose_average_is_hidden_is_that_of_one_batch(
+    average: Literal["debiased", "first copied"],
+) -> None:
+    initial_var = 0.0 if average == "debiased" else 1.0
+    found = identify(speak(replace(DIALECTS["torch"], average=average, initial_var=initial_var)))
+    assert found.answers["average"].value == average
+    assert found.answers["algorithm"].value.startswith("A")
 
 
 class NoBatchNorm(torch.nn.BatchNorm1d):

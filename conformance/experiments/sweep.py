@@ -101,6 +101,8 @@ def act_sweep(stage: Stage) -> SweepRecord:
             means = kappa * random.uniform(0.67, 1.33, (case.channels, 1)) * random.choice([-1.0, 1.0])
             x = lay_out(from_channel_major(cast((values + means) * scale, dtype), case.shape), case.layout)
             dy = cast(random.standard_normal(case.shape), dtype)
+            if not subject.offers("loadable"):
+                layer = subject.make_layer(case, stage.device)  # a load leaves what such an average has hidden
             layer.load(start)
             passed = shaped(layer.run(x, training=True, grad=stage.grad), x)
             found = [x, dy, passed.y]
