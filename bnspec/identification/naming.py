@@ -20,7 +20,7 @@ NAMED = 4
 
 @dataclass(frozen=True)
 class Nearest:
-    """The nearest dialect and others that differ no more from what was told; in which fields the first differs."""
+    """The nearest dialect, and others that differ nowhere else from what was told; in which fields the first does."""
 
     names: tuple[str, ...]
     differing: tuple[str, ...]
@@ -38,19 +38,21 @@ def find_nearest(answers: Mapping[str, Answer]) -> Nearest:
     """
     told = {f: answers[f].value for f in CONVENTIONS if f in answers and answers[f].value is not None}
     apart = {row.name: _differ(row, told) for row in ROWS}
-    counted = {name: (sum(f in ESSENTIAL for f in fields), len(fields)) for name, fields in apart.items()}
-    order = sorted(ROWS, key=lambda row: (counted[row.name][0], counted[row.name][1] + _count_unknown(row, told) / 2))
-    nearest = order[0].name
-    names = tuple(row.name for row in order if counted[row.name] <= counted[nearest])
-    return Nearest(names, apart[nearest], len(told))
+    nearest = min(ROWS, key=lambda row: _weigh(row, apart[row.name], told)).name
+    others = [row.name for row in ROWS if row.name != nearest and set(apart[row.name]) <= set(apart[nearest])]
+    return Nearest((nearest, *others), apart[nearest], len(told))
+
+
+def _weigh(row: Dialect, apart: tuple[str, ...], told: Mapping[str, Any]) -> tuple[int, float]:
+    """How far a row is: in essential fields, and in all. One that stores nothing says nothing of how a layer stores."""
+    essential = sum(f in ESSENTIAL for f in apart)
+    if row.stores == "nothing" and "stores" in apart:
+        essential += sum(f in told for f in ("momentum_weighs", "average"))
+    return essential, len(apart) + sum(getattr(row, f) in UNKNOWN for f in told) / 2
 
 
 def _differ(row: Dialect, told: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f for f, value in told.items() if _matters(row, f) and not _agrees(f, getattr(row, f), value))
-
-
-def _count_unknown(row: Dialect, told: Mapping[str, Any]) -> int:
-    return sum(getattr(row, field) in UNKNOWN for field in told)
 
 
 def _matters(row: Dialect, field: str) -> bool:
