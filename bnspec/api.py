@@ -115,6 +115,11 @@ def make_subject(
     promises = implementation.promises
     if is_frozen(chosen) and "running_statistics" not in promises.abilities:
         raise UsageError(f"dialect {name!r} is that of frozen layers, and the target has no running statistics")
+    if "late_statistics" in promises.abilities and chosen.average != "plain":
+        raise UsageError(
+            f"dialect {name!r} averages with what the buffers do not hold, and the target makes its buffers with the"
+            " first batch, so that no state can be given to it: make them in the constructor, or name another dialect"
+        )
     _check_fixed(promises, request, chosen)
     left_out = set(request.without) | (set() if may_average(chosen) else {"cumulative"})
     recipe = None if target is None else Recipe(target, dict(arguments), request)

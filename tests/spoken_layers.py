@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from bnspec.spec.dialects import DIALECTS, Dialect
+from bnspec.spec.dialects import DIALECTS, Dialect, find_initial_var
 
 Array = NDArray[Any]
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -22,7 +22,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "average": ("plain", "debiased", "first copied"),
     "training_statistics": ("batch", "running"),
     "initial_mean": (0.0, 0.5),
-    "initial_var": (1.0, 0.0, 2.0),
+    "initial_var": (1.0, 0.0, 2.0, "1 - eps"),
     "buffer_shape": ("(C,)", "(1, C)", "(1, C, 1, ..., 1)"),
     "low_precision_output": ("as x", "promoted", "float32", "refuse"),
     "constants": ("native", "float32"),
@@ -68,7 +68,7 @@ class Spoken:
         if track_running_stats:
             shape = {"(C,)": (channels,), "(1, C)": (1, channels)}.get(self.dialect.buffer_shape, (1, channels, 1, 1))
             self.running_mean = np.full(shape, self.dialect.initial_mean, dtype)
-            self.running_var = np.full(shape, self.dialect.initial_var, dtype)
+            self.running_var = np.full(shape, find_initial_var(self.dialect, eps), dtype)
         self._seen = count()
 
     def __call__(self, x: Array) -> Array:

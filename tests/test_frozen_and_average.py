@@ -14,6 +14,7 @@ from bnspec.cases.strategies import MOMENTA
 from bnspec.certificate.model import TargetReport
 from bnspec.engine.blocks import Block, literal_cases
 from bnspec.engine.plan import Request, UsageError
+from bnspec.identification.identity import identify
 from bnspec.layers.target import load_target
 
 LAYERS = Path(__file__).parent / "targets/frozen_layers.py"
@@ -46,6 +47,14 @@ def test_a_frozen_layer_conforms_and_says_what_cannot_be_asked_of_it() -> None:
         "G11",
         "G12",
     } <= skipped  # it has one rank and no batch statistics
+
+
+@pytest.mark.parametrize("arguments", [{}, {"eps": 1e-5}], ids=["eps", "its own eps"])
+def test_an_initial_variance_may_be_formed_of_eps(arguments: dict[str, float]) -> None:
+    report = judge(layer("FreshIsIdentity"), dtypes=["float32", "float64"], arguments=arguments)
+    assert report.verdict == "conforms"
+    assert identify(layer("FreshIsIdentity"), arguments=arguments).nearest.names == ("detectron2-frozen",)
+    assert failed(judge(layer("NearlyIdentity"))) == {"R1"}
 
 
 def test_a_frozen_layer_that_moves_or_forgets_eps_is_refused() -> None:

@@ -85,6 +85,8 @@ ANY_PARAMETERS = ("training", "evaluation", "gradients")
 """The experiments that are told something by parameters and buffers of every kind."""
 BOTH_MODES = ("gradients", "jacobian", "switch", "second_order", "forward_mode")
 """The experiments that differentiate training and evaluation alike."""
+FRESH = ("initial", "first")
+"""The experiments that leave a layer as its constructor made it."""
 LIVES = ("random_history",)
 """The experiments that put a layer through acts."""
 
@@ -201,7 +203,7 @@ def _cases(
         layout=draw(pick(LAYOUTS)),
         upstream_layout=draw(pick(LAYOUTS)),
         training=draw(pick(modes)) if experiment in BOTH_MODES else True,
-        fresh=experiment == "initial",
+        fresh=experiment in FRESH,
         steps=draw(pick((2, 3, 3, 5, 8, 13, 4, 64))) if experiment in SEVERAL else 1,
         seed=draw(whole(0, 2**16)),
         values=_draw_values(draw, int(np.prod(shape))),

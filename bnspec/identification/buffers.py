@@ -44,7 +44,7 @@ class Trained(NamedTuple):
 
 def train(bench: Bench, momentum: float | None) -> Trained:
     """Train a new layer. Raises SubjectError."""
-    layer = bench.make(momentum=momentum)
+    layer = bench.make(momentum=momentum, untouched=True)
     batches, states = [bench.batch(draw, size=SIZE) for draw in range(BATCHES)], [layer.state()]
     for x in batches:
         bench.run(layer, x)
@@ -58,7 +58,10 @@ def probe_buffers(bench: Bench) -> list[Answer]:
         trained = train(bench, bench.structure.momentum)
     except SubjectError as error:
         return [Answer(f, needs=f"training, which {error.reason}") for f in FIELDS]
-    buffers = [running(state) for state in trained.states]
+    start = infer_start(trained)
+    if start is not None and bench.offers("late_statistics"):
+        start = _or_zero(start[0]), _or_zero(start[1])
+    buffers = [start, *(running(state) for state in trained.states[1:])]
     if any(b is None for b in buffers):
         return _tell_nothing("there are no running statistics")
     if all(_same(b, buffers[0]) for b in buffers):
@@ -73,6 +76,27 @@ def probe_buffers(bench: Bench) -> list[Answer]:
         return [stored, *(Answer(f, needs=needs) for f in FIELDS[1:])]
     words = ", ".join(f"{weight:.4g}" for weight in seen.mean(1))
     return [stored, *_tell_average(bench, seen), Answer("weights", words, f"the running mean after {BATCHES} batches")]
+
+
+def infer_start(trained: Trained) -> tuple[Floats, Floats] | None:
+    """Running mean and variance of the new layer; where its first batch made them, what it must have met if it weighed
+    as much as the second. Only one number for all channels is an answer then.
+    """
+    first, *others = (running(state) for state in trained.states)
+    if first is not None or any(each is None for each in others):
+        return first
+    means, variances = (np.array(each) for each in zip(*(b for b in others if b), strict=True))
+    batches = [rows(x) for x in trained.batches]
+    weight = weigh(means, np.array([x.mean(1) for x in batches[1:]]))[0]
+    with np.errstate(all="ignore"):
+        bessel = (variances[0] + (variances[1] - variances[0]) / weight) / batches[1].var(1)
+        mean = (means[0] - weight * batches[0].mean(1)) / (1 - weight)
+        var = (variances[0] - weight * bessel * batches[0].var(1)) / (1 - weight)
+    return np.round(mean, 6) + 0.0, np.round(var, 6) + 0.0
+
+
+def _or_zero(start: Floats) -> Floats:
+    return start if np.all(start == start[0]) else np.zeros_like(start)
 
 
 def _tell_nothing(seen: str) -> list[Answer]:

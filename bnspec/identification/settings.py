@@ -8,9 +8,10 @@ import numpy as np
 
 from bnspec.identification.answers import Answer, fit
 from bnspec.identification.bench import Bench, Floats, rows, running
-from bnspec.identification.buffers import train, weigh
+from bnspec.identification.buffers import infer_start, train, weigh
 from bnspec.identification.output import PLACES
 from bnspec.layers.protocol import Array, SubjectError
+from bnspec.spec.formats import FORMATS
 
 
 def probe_settings(bench: Bench) -> list[Answer]:
@@ -39,22 +40,31 @@ def _read_buffers(bench: Bench) -> list[Answer]:
     fields = ("initial_mean", "initial_var", "buffer_shape")
     try:
         state = bench.make().state()
+        late = bench.offers("late_statistics")
+        start = infer_start(train(bench, bench.structure.momentum)) if late else running(state)
     except SubjectError as error:
         return [Answer(f, needs=f"a layer, which {error.reason}") for f in fields]
-    buffers = running(state)
-    if buffers is None:
+    if start is None:
         none = Answer("buffer_shape", "none", "there are no buffers")
         return [*(Answer(f, needs="buffers") for f in fields[:2]), none]
-    if not bench.offers("initial_state"):
+    if not late and not bench.offers("initial_state"):
         return [Answer(f, needs="buffers of the layer's own, new ones") for f in fields]
     answers = []
-    for field, values in zip(fields, buffers, strict=False):
+    seen = "what the first batch meets: it makes the buffers" if late else "a new layer"
+    for field, values in zip(fields, start, strict=False):
         same = bool(np.all(values == values[0]))
         needs = "" if same else "one number for all channels"
-        answers.append(Answer(field, float(values[0]) if same else None, "a new layer", needs))
+        answers.append(Answer(field, _name_value(bench, field, float(values[0])) if same else None, seen, needs))
     assert state.running_mean is not None  # `running` gave both
     shape = tell_shape(state.running_mean.shape, bench.structure.channels, bench.structure.rank)
     return [*answers, Answer("buffer_shape", shape, f"{state.running_mean.shape} in a new layer")]
+
+
+def _name_value(bench: Bench, field: str, value: float) -> float | str:
+    """A number, unless it is formed of eps, whose steps round in float32 where the layer was converted afterwards."""
+    eps, u = bench.structure.eps, max(FORMATS[name].unit_roundoff for name in (bench.structure.parameters, "float32"))
+    formed = field == "initial_var" and value != 1.0 and abs(value - (1 - eps)) <= 2 * u * (1 + 2 * eps)
+    return "1 - eps" if formed else value
 
 
 def tell_shape(shape: tuple[int, ...], channels: int, rank: int) -> str:

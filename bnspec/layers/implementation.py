@@ -155,7 +155,8 @@ def leave_out(promises: Promises, without: frozenset[str]) -> Promises:
     if {"gamma", "beta"} & without:
         without |= {"affine", "unscaled", "unshifted"}
     if "running_statistics" in without:
-        without |= {"evaluation", "switches", "cumulative", "initial_state", "counter", "resets", "retunes"}
+        without |= {"evaluation", "switches", "cumulative", "initial_state", "late_statistics", "counter", "resets"}
+        without |= {"retunes"}
     if "evaluation" in without:
         without |= {"untracked"}
     return replace(promises, ranks=ranks, abilities=promises.abilities - without)

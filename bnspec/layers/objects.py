@@ -80,7 +80,7 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
         declared.dialect or adapter.dialect,
         "the target" if declared.dialect else "the adapter" if adapter.dialect else "",
         promises,
-        Maker(source, adapter, "running_statistics" in offers - adapter.offered(subject)),
+        Maker(source, adapter, "late_statistics" in offers),
         adapter.framework,
         declared.versions,
         declared.forks,
@@ -101,7 +101,7 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
 class Maker:
     """Builds the subject's layer and wraps it; what the constructor does not take is converted afterwards.
 
-    `late` where its first batch makes its running statistics: it has seen one, then.
+    `late` where its first batch makes its running statistics: a layer to be loaded has seen one.
     """
 
     source: Source
@@ -126,7 +126,7 @@ class Maker:
         if dtype or device:
             subject = framework.convert(subject, self.adapter.names, dtype, device)
         layer = self.adapter.make_layer(subject, structure.device)
-        if self.late and structure.tracked:
+        if self.late and structure.tracked and not structure.untouched:
             layer.run(plain_batch(structure), training=True)
         return layer
 
@@ -183,7 +183,8 @@ def _promise(source: Source, adapter: Adapter, subject: Any, declared: Declarati
     """What is declared, what the family promises and what the layer's attributes say. Ranks of () are unknown."""
     abilities = adapter.offered(subject)
     if "running_statistics" not in abilities:
-        abilities |= _look_later(source, adapter) & LATE
+        later = _look_later(source, adapter) & LATE
+        abilities |= later | ({"late_statistics"} if "running_statistics" in later else set())
     takes, fixed, has_buffers = source.takes, source.fixed, "running_statistics" in abilities
     momentum = fix_momentum(fixed, declared, takes("momentum"), subject) if has_buffers else "free"
     if momentum == "average" or (momentum == "free" and has_buffers and adapter.cumulative(subject)):

@@ -14,6 +14,7 @@ PROMISED: dict[str, str] = {
     "beta": "a shift beta, with or without a scale",
     "cumulative": "momentum=None, the plain average over the batches",
     "initial_state": "buffers of the layer's own, with initial values",
+    "late_statistics": "running statistics that the first batch makes",
     "gradient_subsets": "a choice of which of x, gamma and beta need a gradient",
     "reentrance": "several forwards before the first of their backwards",
     "second_order": "gradients that can be differentiated again, or an error",

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Literal
 
 Variance = Literal["biased", "unbiased"]
+InitialByEps = Literal["1 - eps"]
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,12 @@ class Dialect:
 
     average: debiased is hidden/(1 - rho**k), which forgets the zero it starts from; first copied, the first batch
     replaces the initial values. training_statistics: running are the buffers, updated by this batch first, or frozen
-    where nothing is stored. initial_mean, initial_var: 0 and 1 where the caller owns the buffers. buffer_shape: none
-    without buffers. low_precision_output: as x, the dtype of x; promoted, the wider of x and parameters; policy, what
-    the framework's policy says. constants: native is the precision of the computation. one_value: zeros is y = beta; x
-    is y = x; as is, the formula as it falls, NaN included. empty_batch: an empty output, buffers untouched or NaN.
-    integer_input: convert gives a floating-point y, truncate integers. None as a default: there is none.
+    where nothing is stored. initial_mean, initial_var: 0 and 1 where the caller owns the buffers; 1 - eps is by the
+    layer's own eps. buffer_shape: none without buffers. low_precision_output: as x, the dtype of x; promoted, the wider
+    of x and parameters; policy, what the framework's policy says. constants: native is the precision of the
+    computation. one_value: zeros is y = beta; x is y = x; as is, the formula as it falls, NaN included. empty_batch: an
+    empty output, buffers untouched or NaN. integer_input: convert gives a floating-point y, truncate integers. None as
+    a default: there is none.
     """
 
     name: str
@@ -40,7 +42,7 @@ class Dialect:
     average: Literal["plain", "debiased", "first copied"]
     training_statistics: Literal["batch", "running"]
     initial_mean: float
-    initial_var: float
+    initial_var: float | InitialByEps
     buffer_shape: str
     channel_axis: int
     ranks: tuple[int, ...]
@@ -272,7 +274,7 @@ ROWS: tuple[Dialect, ...] = (
         source="read, not run: an old commit, without eps",
     ),
     replace(
-        FROZEN, name="detectron2-frozen", implementation="detectron2.layers.FrozenBatchNorm2d", initial_var=1.0 - 1e-5,
+        FROZEN, name="detectron2-frozen", implementation="detectron2.layers.FrozenBatchNorm2d", initial_var="1 - eps",
         source="read, not run: rv starts at 1 - eps, so that a new layer is the identity",
     ),
     replace(
@@ -294,6 +296,11 @@ def is_frozen(dialect: Dialect) -> bool:
 def may_average(dialect: Dialect) -> bool:
     """Can momentum=None mean anything but the plain average, of a layer that takes it? Where others refuse it, no."""
     return dialect.momentum_none in ("cumulative", "refused")
+
+
+def find_initial_var(dialect: Dialect, eps: float) -> float:
+    """The running variance of a new layer of this eps."""
+    return 1.0 - eps if isinstance(dialect.initial_var, str) else dialect.initial_var
 
 
 class UnknownDialect(ValueError):

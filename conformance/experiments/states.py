@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from bnspec.layers.protocol import State, as_dtype
+from bnspec.spec.dialects import find_initial_var
 
 from ..acting import Stage
 
@@ -19,7 +20,7 @@ def initial_state(stage: Stage) -> State:
         np.ones(channels, dtype),
         np.zeros(channels, dtype),
         np.full(channels, dialect.initial_mean, dtype),
-        np.full(channels, dialect.initial_var, dtype),
+        np.full(channels, find_initial_var(dialect, stage.case.eps), dtype),
         0,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bnspec.cases.batches import Batch, make_batch, make_state
@@ -52,19 +52,21 @@ class TrainingRecord:
 
 
 def act_training(stage: Stage) -> TrainingRecord:
-    """Load a state (or leave a fresh layer alone), run one training batch, then its backward."""
+    """Load a state (or leave a fresh layer as it was made), run one training batch, then its backward."""
     case = stage.case
     batch = make_batch(case)
     start = keep_offered(stage, initial_state(stage) if case.fresh else make_state(case))
-    layer = stage.subject.make_layer(case, stage.device)
+    layer = stage.subject.make_layer(case, stage.device, untouched=case.fresh)
     if not case.fresh:
         layer.load(start)
     initial = attempt(layer.state)
+    if case.fresh and isinstance(stage.subject.dialect.initial_var, str) and initial.value is not None:
+        start = replace(start, running_var=initial.value.running_var)  # how it was rounded is R1's matter
     dy = batch.dy if stage.subject.offers("gradients") else None
     played = play(lambda: layer.run(batch.x, training=True, grad=stage.grad), layer.state, dy)
     buffers = tuple(attempt(lambda: layer.describe(which)) for which in ("running_mean", "running_var"))  # noqa: B023  # called at once
     untrained = None
-    if case.fresh and stage.subject.offers("evaluation", "running_statistics"):
+    if case.fresh and stage.subject.offers("evaluation", "initial_state"):
         other = stage.subject.make_layer(case, stage.device)
         untrained = play(lambda: other.run(batch.x, training=False, grad=NONE), other.state, None)
     return TrainingRecord(stage, batch, start, initial, played, buffers, untrained)

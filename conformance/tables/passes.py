@@ -51,6 +51,20 @@ PASSES = (
         low_cases=2,
     ),
     Experiment(
+        "first",
+        act_training,
+        {
+            "F1": forward.judge_f1,
+            "R2": running.judge_r2,
+            "R11": running.judge_r11,
+            "G1": gradients.judge_g1,
+        },
+        needs=("late_statistics",),
+        cases=6,
+        longest=130,
+        low_cases=2,
+    ),
+    Experiment(
         "training",
         act_training,
         {

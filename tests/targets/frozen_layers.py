@@ -29,6 +29,24 @@ class Frozen(nn.Module):
         return x * scale.view(1, -1, 1, 1) + (self.bias - self.running_mean * scale).view(1, -1, 1, 1)
 
 
+class FreshIsIdentity(Frozen):
+    """detectron2's: rv starts at 1 - eps, so that a new layer is the identity."""
+
+    bnspec_dialect = "detectron2-frozen"
+
+    def __init__(self, num_features: int, eps: float = 1e-5) -> None:
+        super().__init__(num_features, eps)
+        self.running_var -= eps
+
+
+class NearlyIdentity(FreshIsIdentity):
+    """The same of an eps that another layer had."""
+
+    def __init__(self, num_features: int, eps: float = 1e-5) -> None:
+        super().__init__(num_features, eps)
+        self.running_var += eps - 1e-5
+
+
 class Drifts(Frozen):
     """Frozen, but for a mean that decays."""
 
