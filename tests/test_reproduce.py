@@ -54,6 +54,8 @@ CASES = {
     "a gradient": ("layers.py:Detached", ("G1",), "mean.detach()"),
     "torch function": ("layers.py:function", ("F1", "G1"), "1.01 *"),
     "NumPy": ("layers.py:Teaching", ("R2",), "self.running_var + momentum * var"),
+    "a mode told in calls": ("layers.py:ToldInCalls", ("R2",), "self.running_var + momentum * var"),
+    "a module told in calls": ("layers.py:ToldModules", ("F1", "S6"), "super().forward(input) * 1.5"),
     "what raises": ("layers.py:Raises", ("F1",), "raise RuntimeError"),
     "bit for bit": ("layers.py:Writes", ("F7",), "input.zero_()"),
     "numbers formed of many": ("layers.py:function", ("F2", "G3", "G9"), "1.01 *"),

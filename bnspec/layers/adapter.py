@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from bnspec.layers.modes import find_mode
 from bnspec.layers.protocol import Layer
 
 
@@ -99,8 +100,8 @@ class Adapter:
                     missing.append(attribute)
                 elif value is not None and not isinstance(value, self.framework.array):
                     missing.append(f"{attribute} as a {self.framework.array_name}, not a {type(value).__name__}")
-        if not {"evaluation", "running_statistics"} & without and not has_mode(subject):
-            missing.append("training, or train() and eval()")
+        if not {"evaluation", "running_statistics"} & without and not find_mode(subject).is_there:
+            missing.append("training, or train() and eval(), or training as a parameter of its call")
         if not callable(subject) and not has_method(subject, "forward"):
             missing.append("__call__ or forward")
         missing += [m for ability, m in self.methods.items() if ability not in without and not has_method(subject, m)]
@@ -115,7 +116,9 @@ class Adapter:
         abilities |= {"affine"} if gamma and beta else set()
         if mean and var:
             abilities |= {"running_statistics", "initial_state"}
-            abilities |= {"evaluation", "switches"} if has_mode(subject) else set()
+            mode = find_mode(subject)
+            abilities |= {"evaluation"} if mode.is_there else set()
+            abilities |= {"switches"} if mode.is_kept else set()
             abilities |= {"counter"} if read_attribute(subject, self.names.batches) is not None else set()
         return frozenset(abilities)
 
@@ -149,24 +152,9 @@ def has_method(subject: Any, name: str) -> bool:
     return callable(read_attribute(subject, name))
 
 
-def has_mode(subject: Any) -> bool:
-    """Can the layer be told to train and to evaluate?"""
-    switches = has_method(subject, "train") and has_method(subject, "eval")
-    return switches or isinstance(read_attribute(subject, "training"), bool)
-
-
 def write_down(subject: Any) -> bytes | None:
     """The layer as pickled bytes; None where it cannot be written, as of classes inside functions."""
     try:
         return pickle.dumps(subject)
     except Exception:  # noqa: BLE001  (what cannot be written says so in many ways, and none of them is a fault)
         return None
-
-
-def set_mode(subject: Any, training: bool) -> None:
-    """Tell the layer by train() and eval(), or by its attribute `training` where it lacks either."""
-    train, evaluate = getattr(subject, "train", None), getattr(subject, "eval", None)
-    if callable(train) and callable(evaluate):
-        train() if training else evaluate()
-    else:
-        subject.training = training

@@ -14,6 +14,7 @@ from bnspec.layers.target import TargetError, suggest
 CHANNEL_NAMES = ("num_features", "dim", "channels", "num_channels", "features", "n_features", "size", "C")
 EPS_NAMES = ("eps", "epsilon")
 MOMENTUM_NAMES = ("momentum", "decay_rate", "decay")
+MODE_NAMES = ("training", "train", "is_training", "train_flg")
 TRACKING, AFFINE, BIAS = "track_running_stats", "affine", "bias"
 RANK = "num_dims"
 SETTINGS = (*EPS_NAMES, *MOMENTUM_NAMES, RANK, "dtype", "device", TRACKING, AFFINE, BIAS)

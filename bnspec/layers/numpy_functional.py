@@ -17,11 +17,11 @@ from bnspec.layers.protocol import NONE, Array, Grad, Gradients, calling
 class FunctionalLayer(NumPyLayer):
     """`vjp(x)` of the subject gives y and a function from dy to (dx, dgamma, dbeta), in the mode it is in."""
 
-    def _forward(self, native: Array, grad: Grad) -> tuple[Any, Backward]:
+    def _forward(self, native: Array, grad: Grad, training: bool) -> tuple[Any, Backward]:
         if grad.x or grad.gamma or grad.beta:
             y, backward = self._subject.vjp(native)
             return y, functools.partial(_answer, backward)
-        return super()._forward(native, grad)
+        return super()._forward(native, grad, training)
 
     def add_up(self, passes: Sequence[NumPyPass], dys: Sequence[Array]) -> Sequence[Gradients]:
         """Whoever has no graph adds the gradients of the parameters himself."""

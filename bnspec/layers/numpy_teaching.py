@@ -12,7 +12,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from bnspec.layers.adapter import Adapter, Names, put, set_mode, write_down
+from bnspec.layers.adapter import Adapter, Names, put, write_down
+from bnspec.layers.modes import find_mode
 from bnspec.layers.protocol import (
     NONE,
     Array,
@@ -78,7 +79,7 @@ class NumPyLayer:
     """The subject caches one forward: a backward must directly follow its own."""
 
     def __init__(self, subject: Any) -> None:
-        self._subject = subject
+        self._subject, self._mode = subject, find_mode(subject)
         self.told: bool | None = None  # the mode is told when it changes, as users do
         self._forwards = 0  # a number and not the latest pass, which would keep its batch alive (R8)
 
@@ -90,12 +91,12 @@ class NumPyLayer:
         with calling("forward"), np.errstate(all="ignore"):
             if self.told != training:
                 self.switch(training)
-            y, backward = self._forward(native, grad)
+            y, backward = self._forward(native, grad, training)
         return NumPyPass(native, check_array("forward", "returned", y), backward, grad)
 
-    def _forward(self, native: Array, grad: Grad) -> tuple[Any, Backward]:
-        call = self._subject if callable(self._subject) else self._subject.forward
-        return call(native), functools.partial(self._differentiate, self._forwards)
+    def _forward(self, native: Array, grad: Grad, training: bool) -> tuple[Any, Backward]:
+        y = self._mode.run(self._subject, native, training)
+        return y, functools.partial(self._differentiate, self._forwards)
 
     def state(self) -> State:
         with calling("state"):
@@ -133,7 +134,7 @@ class NumPyLayer:
 
     def switch(self, training: bool) -> None:
         with calling("state"):
-            set_mode(self._subject, training)
+            self._mode.set(self._subject, training)
             self.told = training
 
     def copy(self) -> Self:

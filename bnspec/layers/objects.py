@@ -7,7 +7,7 @@ import importlib
 import inspect
 import math
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bnspec.layers.adapter import Adapter, read_attribute
@@ -21,6 +21,7 @@ from bnspec.layers.declarations import (
     read_number,
 )
 from bnspec.layers.implementation import Implementation, Unproven, complete, leave_out
+from bnspec.layers.modes import Mode, find_mode
 from bnspec.layers.probing import plain_batch
 from bnspec.layers.promises import Promises, pick_momentum
 from bnspec.layers.protocol import Layer, Structure, SubjectError, calling
@@ -80,7 +81,7 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
         declared.dialect or adapter.dialect,
         "the target" if declared.dialect else "the adapter" if adapter.dialect else "",
         promises,
-        Maker(source, adapter, "late_statistics" in offers),
+        Maker(source, adapter, "late_statistics" in offers, find_mode(subject)),
         adapter.framework,
         declared.versions,
         declared.forks,
@@ -107,6 +108,7 @@ class Maker:
     source: Source
     adapter: Adapter
     late: bool = False
+    mode: Mode = field(default_factory=Mode)
 
     def __call__(self, structure: Structure) -> Layer:
         framework, native = self.adapter.framework, {}

@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bnspec.layers.construction import EPS_NAMES, check_arguments, name_of, read_defaults, read_parameters
+from bnspec.layers.construction import (
+    EPS_NAMES,
+    MODE_NAMES,
+    check_arguments,
+    name_of,
+    read_defaults,
+    read_parameters,
+)
 from bnspec.layers.protocol import Structure
 from bnspec.layers.returned import BUFFERS, FILLS, Trial, Update, find_update, find_y
 from bnspec.layers.target import TargetError
@@ -19,7 +26,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "running_var": ("running_var", "moving_var", "moving_variance"),
     "gamma": ("weight", "gamma", "scale"),
     "beta": ("bias", "beta", "offset", "shift"),
-    "training": ("training", "train", "is_training"),
+    "training": MODE_NAMES,
     "momentum": ("momentum", "exponential_average_factor", "decay"),
     "eps": EPS_NAMES,
 }

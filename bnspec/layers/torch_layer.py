@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-from bnspec.layers.adapter import Names, owns, put, set_mode
+from bnspec.layers.adapter import Names, owns, put
+from bnspec.layers.modes import find_mode
 from bnspec.layers.protocol import NONE, Array, By, Description, Grad, Gradients, State, calling
 from bnspec.layers.torch_passes import Loss, TorchPass, check_tensor, differentiate, differentiate_twice
 from bnspec.layers.torch_tensors import describe_tensor, to_array, to_tensor
@@ -178,10 +179,10 @@ class TorchLayer:
 
 
 class ObjectCall:
-    """Calls of a layer that has its mode as a state of its own, which is told of changes alone, as users do."""
+    """Calls of a layer; a mode that is a state of its own is told of changes alone, as users do."""
 
     def __init__(self, subject: Any) -> None:
-        self._subject = subject
+        self._subject, self._mode = subject, find_mode(subject)
         self.told: bool | None = None
 
     def switch(self, training: bool, *, within: bool = False) -> None:
@@ -189,13 +190,13 @@ class ObjectCall:
         if within and isinstance(self._subject, nn.Module):
             nn.Sequential(self._subject).train(training)
         else:
-            set_mode(self._subject, training)
+            self._mode.set(self._subject, training)
         self.told = training
 
     def __call__(self, x: Tensor, training: bool) -> Any:
         if self.told != training:
             self.switch(training)
-        return self._subject(x)
+        return self._mode.run(self._subject, x, training)
 
 
 def _shape_like(tensor: Tensor, current: Tensor) -> Tensor:

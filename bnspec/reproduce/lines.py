@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bnspec.layers.modes import Mode
 from bnspec.reproduce.steps import Step
 
 
 class Lines:
     """Writes steps as lines of Python, each by the method of its verb; a step without one cannot be written."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, mode: Mode) -> None:
+        self.name, self.mode = name, mode
         self.told: dict[int, bool] = {}
 
     def prepare(self, device: str, settings: Mapping[str, Any]) -> Iterator[str]:
@@ -40,7 +41,12 @@ class Lines:
 
     def _switch(self, step: Step, layer: str) -> Iterator[str]:
         self.told[step.layer] = step.given["training"]
-        yield f"train({layer}, {step.given['training']})"
+        yield from self._tell_mode(layer, step.given["training"])
+
+    def _tell_mode(self, layer: str, training: bool) -> Iterator[str]:
+        state = self.mode.states[training]
+        if state:
+            yield f"{layer}{state}"
 
     def _copy(self, step: Step, layer: str) -> Iterator[str]:
         yield f"{layer} = copy.deepcopy({self._tell_original(step)})"

@@ -59,13 +59,6 @@ def convert(layer, dtype, *names):
             setattr(layer, name, getattr(layer, name).astype(dtype, copy=False))
 
 
-def train(layer, mode):
-    if callable(getattr(layer, "train", None)) and callable(getattr(layer, "eval", None)):
-        layer.train() if mode else layer.eval()
-    else:
-        layer.training = mode
-
-
 def backward(layer, dy):
     found = layer.backward(dy)
     return found if isinstance(found, (tuple, list)) else (found, layer.dgamma, layer.dbeta)
@@ -79,7 +72,7 @@ class NumPyText(Lines):
     helpers = HELPERS
 
     def __init__(self, maker: Maker, name: str) -> None:
-        super().__init__(name)
+        super().__init__(name, maker.mode)
         self.maker = maker
 
     def prepare(self, device: str, settings: Mapping[str, Any]) -> Iterator[str]:
@@ -115,8 +108,8 @@ class NumPyText(Lines):
         yield f"x{number} = array({write_array(step.given['x'])})"
         if self.told.get(step.layer) != training:
             self.told[step.layer] = training
-            yield f"train({layer}, {training})"
-        yield f"y{number} = ({layer} if callable({layer}) else {layer}.forward)(x{number})"
+            yield from self._tell_mode(layer, training)
+        yield f"y{number} = {self.mode.write_call(layer, f'x{number}', training)}"
 
     def _backward(self, step: Step, layer: str) -> Iterator[str]:
         n = step.forward + 1

@@ -56,21 +56,6 @@ def convert(layer, dtype, *names):
             setattr(layer, name, own.detach().to(dtype).requires_grad_(own.requires_grad))
 
 
-def train(layer, mode):
-    if callable(getattr(layer, "train", None)) and callable(getattr(layer, "eval", None)):
-        layer.train() if mode else layer.eval()
-    else:
-        layer.training = mode
-
-
-def switch(layer, mode):
-    """By a model that has the layer as a part, where it can be one."""
-    if isinstance(layer, torch.nn.Module):
-        torch.nn.Sequential(layer).train(mode)
-    else:
-        train(layer, mode)
-
-
 def ask(layer, name, wanted):
     """Does a parameter need a gradient?"""
     own = getattr(layer, name, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bnspec.layers.modes import Mode
 from bnspec.layers.objects import Maker
 from bnspec.layers.protocol import Grad, Structure
 from bnspec.layers.returned import BUFFERS, Update, write_path
@@ -23,7 +24,7 @@ class ObjectText(Lines):
     helpers = HELPERS
 
     def __init__(self, maker: Maker, name: str) -> None:
-        super().__init__(name)
+        super().__init__(name, maker.mode)
         self.maker = maker
         self.names = dict(zip(STATE, maker.adapter.names.arrays, strict=True))
         self.asked: dict[tuple[int, str], bool] = {}
@@ -34,6 +35,10 @@ class ObjectText(Lines):
             yield f'torch.set_default_device("{device}")'
         if THREADS in settings:
             yield f"torch.set_num_threads({settings[THREADS]})"
+
+    def knows(self, step: Step) -> bool:
+        """Can the step be written?"""
+        return super().knows(step) and not (step.verb == "push" and self.mode.parameter)
 
     def tell(self, step: Step, found: str) -> str:
         """The name of what a step gave."""
@@ -79,10 +84,12 @@ class ObjectText(Lines):
         yield from self._ask(step, layer, grad)
         if self.told.get(step.layer) != training:
             self.told[step.layer] = training
-            yield f"train({layer}, {training})"
-        call = f"y{number} = {layer}(x{number})"
+            yield from self._tell_mode(layer, training)
+        call = f"y{number} = {self.mode.write_call(layer, f'x{number}', training)}"
         if "recompute" in step.given:
-            call = f"y{number} = checkpoint({layer}, x{number}, True, use_reentrant=False, preserve_rng_state=False)"
+            inner = self.mode.write_call(layer, "x", True)
+            options = "use_reentrant=False, preserve_rng_state=False"
+            call = f"y{number} = checkpoint(lambda x: {inner}, x{number}, {options})"
             yield "from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop"
             call = f"with set_checkpoint_early_stop(False):\n    {call}"
         yield call if grad.recording else f"with torch.no_grad():\n    {call}"
@@ -136,7 +143,8 @@ class ObjectText(Lines):
 
     def _switch(self, step: Step, layer: str) -> Iterator[str]:
         self.told[step.layer] = step.given["training"]
-        yield f"switch({layer}, {step.given['training']})"
+        yield f"within = torch.nn.Sequential({layer}) if isinstance({layer}, torch.nn.Module) else {layer}"
+        yield from self._tell_mode("within", step.given["training"])
 
     def _convert(self, step: Step, layer: str) -> Iterator[str]:
         yield f"with torch.no_grad():\n    {layer}.to(torch.{step.given['dtype']})"
@@ -192,7 +200,7 @@ class ObjectText(Lines):
         yield from PUSH.strip().splitlines()
         yield f"x{n} = tensor({write_array(step.given['x'])})"
         self.told[step.layer] = training
-        yield f"train({layer}, {training})"
+        yield from self._tell_mode(layer, training)
         pairs = [(name, getattr(along, state)) for state, name in self.names.items() if state in ("gamma", "beta")]
         tangents = ", ".join(f"{name}=tensor({write_array(a)})" for name, a in pairs if a is not None)
         moved = "None" if along.x is None else f"tensor({write_array(along.x)})"
@@ -210,7 +218,7 @@ class FunctionText(ObjectText):
         return step.verb != "push" and super().knows(step)
 
     def __init__(self, maker: FunctionMaker, name: str) -> None:
-        Lines.__init__(self, name)
+        Lines.__init__(self, name, Mode())
         self.function = maker
         self.names = dict(zip(STATE, STATE, strict=True))
         self.asked = {}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bnspec.engine.subject import Subject
-from bnspec.layers.adapter import set_mode
+from bnspec.layers.modes import find_mode
 from bnspec.layers.promises import pick_momentum
 from bnspec.layers.protocol import ALL, Structure
 
@@ -63,18 +63,18 @@ def _torch_calls(layer: Any, x: Any, dy: Any, device: str) -> dict[str, Call]:
 
 def _numpy_calls(layer: Any, x: Any, dy: Any) -> dict[str, Call]:
     subject = layer._subject
-    call = subject if callable(subject) else subject.forward
+    mode = find_mode(subject)
 
     def train() -> None:
-        set_mode(subject, True)
-        call(x)
+        mode.set(subject, True)
+        mode.run(subject, x, True)
 
     def differentiate() -> None:
         train()
         subject.backward(dy)
 
     def evaluate() -> None:
-        set_mode(subject, False)
-        call(x)
+        mode.set(subject, False)
+        mode.run(subject, x, False)
 
     return {"training": train, "forward and backward": differentiate, "evaluation": evaluate}

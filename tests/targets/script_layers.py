@@ -13,6 +13,7 @@ from torch.nn import functional
 # mean.detach() -> mean
 # 1.01 * -> 1.0 *
 # self.running_var + momentum * var -> self.running_var + momentum * var * m / (m - 1)
+# super().forward(input) * 1.5 -> super().forward(input)
 # raise RuntimeError -> str
 # input.zero_() -> input.shape
 # += 0 -> += 1
@@ -150,3 +151,25 @@ class Teaching:
         if training:
             dy = dy - self.dbeta / m - xhat * self.dgamma / m
         return np.asarray(self.gamma * rstd * dy)
+
+
+class ToldInCalls(Teaching):
+    """The mode is a parameter of each call."""
+
+    def __init__(self, num_features: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
+        super().__init__(num_features, momentum, eps)
+        del self.training
+
+    def forward(self, x: np.ndarray[Any, Any], train_flg: bool = True) -> np.ndarray[Any, Any]:
+        self.training = train_flg
+        y = super().forward(x)
+        del self.training
+        return y
+
+
+class ToldModules(torch.nn.BatchNorm1d):
+    """The same of a module."""
+
+    def forward(self, input: torch.Tensor, training: bool = False) -> torch.Tensor:  # noqa: A002  # torch's name
+        self.training = training
+        return super().forward(input) * 1.5
