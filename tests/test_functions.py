@@ -201,7 +201,7 @@ def test_a_function_without_running_statistics_is_judged_by_its_batches() -> Non
             raise ValueError("no batch")
         return (x - x.mean(0)) / np.sqrt(x.var(0) + eps) * gamma + beta, (x.mean(0), x.var(0))
 
-    assert resolve(normalise).understood.endswith("y is [0] of what is returned, and there are no running statistics")
+    assert "y is [0] of what is returned, and there are no running statistics; " in resolve(normalise).understood
     assert certify(normalise, profile="smoke", dtypes=("float64",), clauses=("F1", "F2")).verdict == "conforms"
 
     def divides_by_less(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> Any:
@@ -247,7 +247,7 @@ def test_a_function_of_other_names_is_told_which_are_known() -> None:
     def infer(x, running_mean, running_var, gamma, beta, eps):  # type: ignore[no-untyped-def]  # as above
         return x, running_mean, running_var, gamma, beta, eps
 
-    with pytest.raises(TargetError, match="infer has no parameter training or train or is_training: add it, or wrap"):
+    with pytest.raises(TargetError, match="infer has no parameter training or train or is_training or train_flg: add it, or wrap"):
         resolve(infer)
 
 

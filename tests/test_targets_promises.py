@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the name that torch's own documentation gives it)
 from torch import nn
 
+import bnspec
 from bnspec.layers.implementation import resolve
 from bnspec.layers.promises import PROMISED
 from bnspec.layers.protocol import Array, Structure, SubjectError
@@ -231,3 +232,37 @@ def test_a_numpy_layer_is_resolved_without_torch() -> None:
 def test_a_numpy_layer_of_float32_alone_is_found_out() -> None:
     """Whoever raises may not be the layer itself, as where ctypes takes no other array."""
     assert resolve(load_samples("probed_layers.py", "AlwaysSingle").AlwaysSingle).promises.dtypes == ("float32",)
+
+
+class InFours(nn.BatchNorm2d):
+    """A kernel that takes its channels in fours."""
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        if num_features % 4:
+            raise ValueError("channels come in fours")
+        super().__init__(num_features, eps, momentum)
+
+
+def test_the_number_of_channels_that_a_constructor_takes_is_kept_to_and_said() -> None:
+    report = bnspec.certify(InFours, profile="smoke", dtypes=["float32"]).targets[0]
+    assert report.verdict == "conforms"
+    assert report.scope["channels"] == 4
+    assert "a layer of 4 channels alone, as InFours(num_features=3, " in str(report.scope["understood"])
+    assert "ValueError: channels come in fours" in str(report.scope["understood"])
+
+
+class WeighsTheOld(nn.BatchNorm2d):
+    """Keras' momentum in torch's class."""
+
+    def __init__(self, num_features: int, momentum: float = 0.99, eps: float = 1e-3) -> None:
+        super().__init__(num_features, eps, 1 - momentum)
+
+
+def test_what_does_not_keep_its_settings_is_not_set_anew() -> None:
+    assert "retunes" not in resolve(WeighsTheOld).promises.abilities
+    assert bnspec.certify(WeighsTheOld, profile="smoke", dtypes=["float32"], dialect="chainer").exit_code == 0
+
+
+def test_ranks_that_were_refused_are_said() -> None:
+    assert "without other ranks: rank 3 raised RuntimeError" in resolve(SEED).understood
+    assert resolve(REFERENCE).understood == ""

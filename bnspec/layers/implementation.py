@@ -36,7 +36,8 @@ class Implementation:
     """What a target resolves to. `dialect_source` is "the target" or "the adapter", "" where neither has one.
 
     `versions`, `forks`, `compiles` and `channel_axis` are as declared (`bnspec.layers.declarations`); `defaults` of eps
-    and momentum are those of the signature, where it has any; `understood` says how a function is called.
+    and momentum are those of the signature, where it has any; `understood` says how a function is called, and which
+    channels and ranks the target refused when it was tried out.
     """
 
     name: str
@@ -114,7 +115,8 @@ def _complete(
     places = devices[:2], promises.ranks or RANKS
     choices = [*product(*places, promises.dtypes), *product(*places, unproven.dtypes)]
     called = find_call(make, [replace(base, device=d, rank=r, dtype=t) for d, r, t in choices], tell)
-    ranks = promises.ranks or probe_ranks(make, called) or (called.rank,)
+    probed, refused = probe_ranks(make, called) if not promises.ranks else ((), "")
+    ranks = promises.ranks or probed or (called.rank,)
     called = replace(called, rank=ranks[0])
     dtypes = probe_dtypes(make, called, unproven.dtypes, promises.abilities)
     abilities = promises.abilities
@@ -138,7 +140,8 @@ def _complete(
         abilities=abilities,
         mixes_ranks=len(ranks) > 1 and mixes_ranks(make, called, (ranks[0], ranks[-1])),
     )
-    return replace(draft, promises=promises)
+    left_out = [f"without other ranks: {refused}"] if refused else []
+    return replace(draft, promises=promises, understood="; ".join(filter(None, [draft.understood, *left_out])))
 
 
 def leave_out(promises: Promises, without: frozenset[str]) -> Promises:

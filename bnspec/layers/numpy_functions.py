@@ -43,8 +43,8 @@ def resolve_held(signature: Signature, without: frozenset[str], held: type[Held]
     kept = tuple(d for d, (first, *_) in trials.items() if d == "float64" or first.returned[update.y].dtype == d)
     layer = make_class(signature, update, held)
     layer.bnspec_dtypes = layer.bnspec_dtypes or kept or tuple(trials)
-    made = resolve_object(layer, {}, without)
-    return replace(made, name=signature.name, understood=signature.tell(arrays, update.words))
+    made, told = resolve_object(layer, {}, without), signature.tell(arrays, update.words)
+    return replace(made, name=signature.name, understood="; ".join(filter(None, (told, made.understood))))
 
 
 def _call_with(signature: Signature, held: type[Held]) -> Callable[[Structure, float, float], Trial]:

@@ -59,7 +59,7 @@ FUNCTION_SHAPE = "a function with the parameters of torch.nn.functional.batch_no
 def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str]) -> Implementation:
     """An implementation from a class, a factory or an instance. Raises TargetError."""
     source = _find_source(obj, arguments)
-    base, subject = _build_trial(source)
+    base, subject, refused = _build_trial(source)
     declared = read_declarations(obj, subject)
     without = check_abilities(without, "--without") | set(declared.without)
     adapter = _find_adapter(source.name, subject, without)
@@ -67,6 +67,10 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
     if source.fixed.get("dtype") is not None:
         declared = replace(declared, dtypes=(adapter.framework.name_dtype(source.fixed["dtype"]),))
     promises = leave_out(_promise(source, adapter, subject, declared), without)
+    if refused:
+        promises = replace(promises, channels=base.channels)
+    if not _keeps_settings(source, subject, base):
+        promises = replace(promises, abilities=promises.abilities - {"retunes"})
     base = Structure(
         promises.channels or base.channels,
         base.rank,
@@ -88,6 +92,7 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
         declared.compiles,
         declared.channel_axis,
         source.defaults,
+        f"a layer of {base.channels} channels alone, as {refused}" if refused else "",
     )
     free = promises.momentum == "free" and "running_statistics" in offers
     wide = () if source.takes("dtype") else adapter.probed_dtypes
@@ -145,8 +150,11 @@ def _find_source(obj: Any, arguments: dict[str, Any]) -> Source:
     return Template(obj)
 
 
-def _build_trial(source: Source) -> tuple[Structure, Any]:
-    """A first layer of the subject's, to look at, and what it was built for. Raises TargetError."""
+def _build_trial(source: Source) -> tuple[Structure, Any, str]:
+    """What a first layer of the subject's was built for, the layer, and which number of channels could not be had.
+
+    Raises TargetError.
+    """
     fixed = source.fixed
     eps = read_number("eps", fixed.get("eps", 1e-5))
     momentum = read_number("momentum", fixed["momentum"]) if fixed.get("momentum") is not None else 0.1
@@ -155,7 +163,7 @@ def _build_trial(source: Source) -> tuple[Structure, Any]:
         structure = Structure(channels, 2, "float32", "cpu", eps, momentum)
         try:
             with calling("construction"):
-                return structure, source.build(structure)
+                return structure, source.build(structure), first
         except (SubjectError, SystemExit) as error:
             reason = error.reason if isinstance(error, SubjectError) else f"raised SystemExit: {error.code}"
             first = first or f"{source.tell(structure)} cannot be called: it {reason}"
@@ -215,12 +223,20 @@ def _promise(source: Source, adapter: Adapter, subject: Any, declared: Declarati
 
 def _look_later(source: Source, adapter: Adapter) -> frozenset[str]:
     """What another layer offers after a training batch."""
-    structure, subject = _build_trial(source)
+    structure, subject, _ = _build_trial(source)
     try:
         adapter.make_layer(subject, structure.device).run(plain_batch(structure), training=True)
     except SubjectError:
         return frozenset()
     return adapter.offered(subject)
+
+
+def _keeps_settings(source: Source, subject: Any, built: Structure) -> bool:
+    """Do the attributes eps and momentum hold what the constructor was given?"""
+    given = {
+        name: getattr(built, name) for name in ("eps", "momentum") if source.takes(name) and name not in source.fixed
+    }
+    return all(read_attribute(subject, name, value) == value for name, value in given.items())
 
 
 def _without_native_dtype(source: Source, adapter: Adapter, base: Structure) -> Source:

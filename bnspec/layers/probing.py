@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -57,8 +57,9 @@ def try_call(make: Make, structure: Structure, *, training: bool, times: int = 1
     return Outcome(str(y.dtype), True, grown=y.ndim > batch.ndim)
 
 
-def probe_ranks(make: Make, base: Structure) -> tuple[int, ...]:
-    """The ranks of which a batch is answered by an array: in training or, where none is, in evaluation.
+def probe_ranks(make: Make, base: Structure) -> tuple[tuple[int, ...], str]:
+    """The ranks of which a batch is answered by an array: in training or, where none is, in evaluation; and what became
+    of others, in words.
 
     A layer whose parameters have the axes of one rank, (1, C, 1, 1) say, gives more axes to a batch of a lower one, by
     accident: such a rank is offered only where every answer is like that.
@@ -67,8 +68,18 @@ def probe_ranks(make: Make, base: Structure) -> tuple[int, ...]:
         tried = {rank: try_call(make, replace(base, rank=rank), training=training) for rank in RANKS}
         answered = {rank: outcome for rank, outcome in tried.items() if outcome.dtype is not None}
         if answered:
-            return tuple(rank for rank, outcome in answered.items() if not outcome.grown) or tuple(answered)
-    return ()
+            ranks = tuple(rank for rank, outcome in answered.items() if not outcome.grown) or tuple(answered)
+            return ranks, _tell_refusals({rank: outcome for rank, outcome in tried.items() if rank not in ranks})
+    return (), ""
+
+
+def _tell_refusals(tried: Mapping[int, Outcome]) -> str:
+    """Of what ranks a batch raised what, those of one reason together."""
+    reasons: dict[str, list[str]] = {}
+    for rank, outcome in tried.items():
+        reason = "gave y more axes than x" if outcome.error is None else outcome.error.reason
+        reasons.setdefault(reason, []).append(str(rank))
+    return "; ".join(f"rank {', '.join(ranks)} {reason}" for reason, ranks in reasons.items())
 
 
 def probe_dtypes(make: Make, base: Structure, dtypes: tuple[str, ...], abilities: frozenset[str]) -> list[str]:
