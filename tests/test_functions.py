@@ -247,7 +247,9 @@ def test_a_function_of_other_names_is_told_which_are_known() -> None:
     def infer(x, running_mean, running_var, gamma, beta, eps):  # type: ignore[no-untyped-def]  # as above
         return x, running_mean, running_var, gamma, beta, eps
 
-    with pytest.raises(TargetError, match="infer has no parameter training or train or is_training or train_flg: add it, or wrap"):
+    with pytest.raises(
+        TargetError, match="infer has no parameter training or train or is_training or train_flg: add it, or wrap"
+    ):
         resolve(infer)
 
 

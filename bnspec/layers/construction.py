@@ -15,9 +15,10 @@ CHANNEL_NAMES = ("num_features", "dim", "channels", "num_channels", "features", 
 EPS_NAMES = ("eps", "epsilon")
 MOMENTUM_NAMES = ("momentum", "decay_rate", "decay")
 MODE_NAMES = ("training", "train", "is_training", "train_flg")
-TRACKING, AFFINE, BIAS = "track_running_stats", "affine", "bias"
+TRACKING, AFFINE, BIAS, SCALE = "track_running_stats", "affine", "bias", "scale"
+OPTIONS = (TRACKING, AFFINE, BIAS, SCALE)
 RANK = "num_dims"
-SETTINGS = (*EPS_NAMES, *MOMENTUM_NAMES, RANK, "dtype", "device", TRACKING, AFFINE, BIAS)
+SETTINGS = (*EPS_NAMES, *MOMENTUM_NAMES, RANK, "dtype", "device", *OPTIONS)
 
 
 class Source(Protocol):
@@ -104,7 +105,7 @@ class Construction:
     def takes(self, setting: str) -> bool:
         if setting == "channels":
             return self.channels is not None
-        if setting in (TRACKING, AFFINE, BIAS) and setting in self.arguments:
+        if setting in OPTIONS and setting in self.arguments:
             return False
         names = {"eps": self.eps_name, "momentum": self.momentum_name}
         return names[setting] is not None if setting in names else setting in self.settings
@@ -200,7 +201,7 @@ def _try_settings(construction: Construction, named: set[str]) -> Construction:
     """**kwargs do not tell what they take: leave out, one by one, what a call refuses."""
     trial = Structure(3, 2, "float32", "cpu", 1e-5, 0.1)
     # dtype and device stand for themselves: None is what frameworks take for their default.
-    native = {"dtype": None, "device": None, TRACKING: False, AFFINE: False, BIAS: False}
+    native = {"dtype": None, "device": None, **dict.fromkeys(OPTIONS, False)}
     for setting in SETTINGS:
         if setting in named:
             continue

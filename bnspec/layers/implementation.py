@@ -16,7 +16,7 @@ from bnspec.layers.probing import (
     answers,
     can_copy,
     find_call,
-    lacks_beta,
+    has_alone,
     mixes_ranks,
     probe_dtypes,
     probe_ranks,
@@ -73,6 +73,7 @@ class Unproven:
 
     dtypes: tuple[str, ...] = ()
     cumulative: bool = False
+    untracked: bool = False
 
 
 def resolve(
@@ -124,8 +125,10 @@ def _complete(
         abilities -= {"copies"}
     if "unscaled" in abilities and not answers(make, replace(called, affine=False)):
         abilities -= {"unscaled"}  # a subclass inherits the parameter and may not heed it
-    if "unshifted" in abilities and not lacks_beta(make, replace(called, shifted=False)):
+    if "unshifted" in abilities and not has_alone("gamma", make, replace(called, shifted=False)):
         abilities -= {"unshifted"}  # the same, and other layers may mean something else by it
+    if "beta_alone" in abilities and not has_alone("beta", make, replace(called, scaled=False)):
+        abilities -= {"beta_alone"}
     kept = [
         d
         for d in (promises.dtypes if called.dtype in promises.dtypes else (called.dtype,))
@@ -133,6 +136,8 @@ def _complete(
     ]
     if unproven.cumulative and try_call(make, replace(called, momentum=None), training=True, times=2).dtype:
         abilities |= {"cumulative"}
+    if unproven.untracked and try_call(make, replace(called, tracked=False), training=False).dtype:
+        abilities |= {"untracked"}
     promises = replace(
         promises,
         ranks=ranks,
@@ -154,12 +159,12 @@ def leave_out(promises: Promises, without: frozenset[str]) -> Promises:
     if "gradients" in without:
         without |= {"second_order", "forward_mode"}
     if "affine" in without:
-        without |= {"gamma", "beta", "unscaled", "unshifted"}
+        without |= {"gamma", "beta"}
     if {"gamma", "beta"} & without:
-        without |= {"affine", "unscaled", "unshifted"}
+        without |= {"affine", "unscaled", "unshifted", "beta_alone"}
+    if "evaluation" in without:
+        without |= {"untracked"}
     if "running_statistics" in without:
         without |= {"evaluation", "switches", "cumulative", "initial_state", "late_statistics", "counter", "resets"}
         without |= {"retunes"}
-    if "evaluation" in without:
-        without |= {"untracked"}
     return replace(promises, ranks=ranks, abilities=promises.abilities - without)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from bnspec.layers.adapter import read_attribute
+from bnspec.layers.construction import AFFINE, BIAS, SCALE, TRACKING
 from bnspec.layers.declarations import read_declarations
 from bnspec.layers.implementation import Implementation
 from bnspec.layers.objects import resolve_object
@@ -21,6 +22,8 @@ from bnspec.layers.signatures import CHANNELS, RANKS, Refusal, Signature, try_ou
 
 DTYPES = ("float64", "float32")
 """What is tried. Where float32 comes back as another, the function computes in float64 alone."""
+LACKING = {AFFINE: ("gamma", "beta"), BIAS: ("beta",), SCALE: ("gamma",), TRACKING: BUFFERS}
+"""What a layer lacks by the option of its constructor."""
 BASE = Structure(CHANNELS, RANKS[0], DTYPES[0], "cpu", 1e-5, 0.1)
 
 
@@ -41,10 +44,20 @@ def resolve_held(signature: Signature, without: frozenset[str], held: type[Held]
         raise refused
     update = understand(signature, next(iter(trials.values())))
     kept = tuple(d for d, (first, *_) in trials.items() if d == "float64" or first.returned[update.y].dtype == d)
-    layer = make_class(signature, update, held)
+    layer = make_class(signature, update, held, untracked=_evaluates_untracked(signature, held))
     layer.bnspec_dtypes = layer.bnspec_dtypes or kept or tuple(trials)
     made, told = resolve_object(layer, {}, without), signature.tell(arrays, update.words)
     return replace(made, name=signature.name, understood="; ".join(filter(None, (told, made.understood))))
+
+
+def _evaluates_untracked(signature: Signature, held: type[Held]) -> bool:
+    """Does an evaluation without running statistics return, of a function that may be called so?"""
+    layer = held(signature, Update(), CHANNELS, BASE.eps, BASE.momentum, BASE.dtype, frozenset(BUFFERS))
+    layer.training = False
+    try:
+        return signature.may_lack_statistics and bool(find_arrays(layer.call(plain_batch(BASE)), count))
+    except Exception:  # noqa: BLE001  (a trial: whatever was raised, it does not)
+        return False
 
 
 def _call_with(signature: Signature, held: type[Held]) -> Callable[[Structure, float, float], Trial]:
@@ -75,12 +88,14 @@ class Held:
     training = True
 
     def __init__(
-        self, signature: Signature, update: Update, channels: int, eps: float, momentum: float | None, dtype: DTypeLike
-    ) -> None:
+        self, signature: Signature, update: Update, channels: int, eps: float, momentum: float | None, dtype: DTypeLike,
+        lacking: frozenset[str] = frozenset(),
+    ) -> None:  # fmt: skip
         self._signature, self._update = signature, update
         self._settings = {"eps": eps, "momentum": momentum}
         starts = {"gamma": np.ones, "beta": np.zeros, "running_mean": np.zeros, "running_var": np.ones}
-        arrays = {role: start(channels, dtype) if signature.is_open(role) else None for role, start in starts.items()}
+        there = {role: signature.is_open(role) and role not in lacking for role in starts}
+        arrays = {role: start(channels, dtype) if there[role] else None for role, start in starts.items()}
         self.gamma, self.beta, self.running_mean, self.running_var = arrays.values()
 
     def call(self, x: Array) -> Any:
@@ -89,30 +104,34 @@ class Held:
         return self._signature.call({**held, **self._settings, "x": x, "training": self.training})
 
     def __call__(self, x: Array) -> Any:
-        given = [np.array(getattr(self, name)) for name in BUFFERS]
+        watched = BUFFERS if self._update.places and self.running_mean is not None else ()
+        given = [np.array(getattr(self, name)) for name in watched]
         returned = self.call(x)
-        for name, before in zip(BUFFERS if self._update.places else (), given, strict=False):
+        for name, before in zip(watched, given, strict=True):
             if not np.array_equal(getattr(self, name), before, equal_nan=True):
                 raise SubjectError("forward", OVERWROTE.format(name))
         return self.adopt(returned)
 
     def adopt(self, returned: Any) -> Any:
-        """Keep the running statistics that were returned, if they were, and give y."""
-        channels = None if self.training or self.running_mean is None else self.running_mean.size
-        new = self._update.take_statistics(returned, count, channels)
-        self.running_mean, self.running_var = new or (self.running_mean, self.running_var)
+        """Keep the running statistics that were returned, if there were any to be kept, and give y."""
+        if self.running_mean is not None:
+            new = self._update.take_statistics(returned, count, None if self.training else self.running_mean.size)
+            self.running_mean, self.running_var = new or (self.running_mean, self.running_var)
         return self._update.take_y(returned, count)
 
 
-def make_class(signature: Signature, update: Update, held: type[Held]) -> type[Held]:
+def make_class(signature: Signature, update: Update, held: type[Held], *, untracked: bool) -> type[Held]:
     """A class of layers of a function: its constructor takes what can be chosen, it declares what the function does."""
     taken = signature
     sources = signature.function, getattr(signature.function, "func", None)
     declared = read_declarations(*sources)
 
     class Layer(held):  # type: ignore[valid-type,misc]  # whichever it is
-        def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
-            super().__init__(taken, update, num_features, eps, momentum, np.float64)
+        def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, **options: bool) -> None:
+            lacking = frozenset(
+                role for option, roles in LACKING.items() if not options.get(option, True) for role in roles
+            )
+            super().__init__(taken, update, num_features, eps, momentum, np.float64, lacking)
 
     for name in (f"bnspec_{each.name}" for each in fields(declared)):
         values = (read_attribute(source, name) for source in sources)
@@ -121,10 +140,14 @@ def make_class(signature: Signature, update: Update, held: type[Held]) -> type[H
             setattr(Layer, name, found)
     for setting, value in signature.fixed.items():
         setattr(Layer, f"bnspec_{setting}", value)
-    Layer.bnspec_without = tuple({*declared.without, *signature.without, *held.bnspec_without})
+    lacking = {*signature.without, *held.bnspec_without, *([] if untracked else ["untracked"])}
+    Layer.bnspec_without = tuple({*declared.without, *lacking})
     settings = [name for name in ("eps", "momentum") if signature.is_open(name)]
     kind, defaults = inspect.Parameter.KEYWORD_ONLY, signature.defaults
     chosen = [inspect.Parameter(n, kind, default=defaults.get(n, inspect.Parameter.empty)) for n in settings]
+    offered = {AFFINE: "unscaled", BIAS: "unshifted", SCALE: "beta_alone"}
+    chosen += [inspect.Parameter(n, kind, default=True) for n, a in offered.items() if a in signature.may_lack]
+    chosen += [inspect.Parameter(TRACKING, kind, default=True)] if untracked else []
     channels = inspect.Parameter("num_features", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     Layer.__signature__ = inspect.Signature([channels, *chosen])
     Layer.__name__ = Layer.__qualname__ = signature.name

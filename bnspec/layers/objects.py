@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bnspec.layers.adapter import Adapter, read_attribute
-from bnspec.layers.construction import AFFINE, BIAS, TRACKING, Construction, Source, Template, read_construction
+from bnspec.layers.construction import AFFINE, BIAS, SCALE, TRACKING, Construction, Source, Template, read_construction
 from bnspec.layers.declarations import (
     Declarations,
     check_abilities,
@@ -123,12 +123,14 @@ class Maker:
             native["dtype"], dtype = framework.native_dtype(structure.parameters), None
         if self.source.takes("device"):
             native["device"], device = structure.device, None
-        if not structure.tracked:
+        if not structure.tracked and self.source.takes(TRACKING):
             native[TRACKING] = False
         if not structure.affine:
             native[AFFINE] = False
         if not structure.shifted:
             native[BIAS] = False
+        if not structure.scaled:
+            native[SCALE] = False
         subject = self.source.build(structure, **native)
         if dtype or device:
             subject = framework.convert(subject, self.adapter.names, dtype, device)
@@ -199,12 +201,14 @@ def _promise(source: Source, adapter: Adapter, subject: Any, declared: Declarati
     momentum = fix_momentum(fixed, declared, takes("momentum"), subject) if has_buffers else "free"
     if momentum == "average" or (momentum == "free" and has_buffers and adapter.cumulative(subject)):
         abilities |= {"cumulative"}
-    if takes(TRACKING):
+    if takes(TRACKING) or (not has_buffers and _lacks_buffers(adapter, subject)):
         abilities |= {"untracked"}
     if takes(AFFINE) and "affine" in abilities:
         abilities |= {"unscaled"}
     if takes(BIAS) and "affine" in abilities:
         abilities |= {"unshifted"}
+    if takes(SCALE) and "affine" in abilities:
+        abilities |= {"beta_alone"}
     if isinstance(source, Template):
         abilities -= {"initial_state"}  # an instance may have trained already
     certain = (*adapter.probed_dtypes, *adapter.dtypes) if source.takes("dtype") else adapter.dtypes
@@ -218,6 +222,13 @@ def _promise(source: Source, adapter: Adapter, subject: Any, declared: Declarati
         channels=_fix_channels(source, adapter, subject),
         algorithm=declared.algorithm,
         reproducible=declared.reproducible,
+    )
+
+
+def _lacks_buffers(adapter: Adapter, subject: Any) -> bool:
+    """Has a layer with a mode running statistics of None? Those under other names would show in an evaluation."""
+    return find_mode(subject).is_there and all(
+        read_attribute(subject, n, ...) is None for n in adapter.names.arrays[2:]
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 
@@ -112,13 +112,14 @@ def answers(make: Make, structure: Structure) -> bool:
     return try_call(make, structure, training=True).dtype is not None
 
 
-def lacks_beta(make: Make, structure: Structure) -> bool:
-    """Has a layer gamma and no beta, and does a call in training return an array?"""
+def has_alone(parameter: Literal["gamma", "beta"], make: Make, structure: Structure) -> bool:
+    """Has a layer gamma and no beta, or the other way round, and does a call in training return an array?"""
     try:
         state = make(structure).state()
     except SubjectError:
         return False
-    return state.gamma is not None and state.beta is None and answers(make, structure)
+    there = {name for name in ("gamma", "beta") if getattr(state, name) is not None}
+    return there == {parameter} and answers(make, structure)
 
 
 def mixes_ranks(make: Make, structure: Structure, ranks: tuple[int, int]) -> bool:

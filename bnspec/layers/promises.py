@@ -31,6 +31,7 @@ PROMISED: dict[str, str] = {
     "untracked": "a construction without running statistics",
     "unscaled": "a construction without gamma and beta",
     "unshifted": "a construction with gamma and without beta",
+    "beta_alone": "a construction with beta and without gamma",
 }
 FOLLOWING: dict[str, str] = {
     "positions": "batches of rank 3 or more, where a channel holds more than one value an example",

@@ -25,7 +25,8 @@ class Structure:
 
     `dtype` names a precision (`bnspec.spec.formats.PRECISIONS`): that of x, and another of the parameters if mixed.
     `tracked` False asks for a layer without running statistics, which the ability `untracked` offers; `affine` False
-    for one without gamma and beta, which `unscaled` offers; `shifted` False for one without beta alone (`unshifted`).
+    for one without gamma and beta, which `unscaled` offers; `shifted` False for one without beta alone (`unshifted`),
+    `scaled` False for one without gamma alone (`beta_alone`).
     `untouched` True asks for a layer as the constructor left it, without running statistics if its first batch makes
     them (`late_statistics`); it is ready to be loaded otherwise.
     """
@@ -39,6 +40,7 @@ class Structure:
     tracked: bool = True
     affine: bool = True
     shifted: bool = True
+    scaled: bool = True
     untouched: bool = False
 
     @property

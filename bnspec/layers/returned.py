@@ -136,6 +136,12 @@ def find_update(name: str, trials: Sequence[Trial]) -> Update:
             " place: which are the new running mean and the new running variance cannot be told; return these two and"
             " no others, or write them in place"
         )
+    joined = [p for p, a in base.returned.items() if p != y and a.size == len(BUFFERS) * size]
+    for path in (p for p in joined if all(_differs(trial, base, p) for trial in moved)):
+        raise TargetError(
+            f"{name} returned {write_path(path)} of shape {base.returned[path].shape}, which follows both running"
+            " statistics, and wrote nothing in place: return the new running mean and the new running variance apart"
+        )
     return Update(y, seen=False)
 
 

@@ -67,6 +67,19 @@ class Signature:
         closed |= {"running_statistics"} if not all(map(self.is_open, BUFFERS)) else set()
         return frozenset(closed | ({"evaluation"} if self.fixed.get("training") else set()))
 
+    @property
+    def may_lack(self) -> frozenset[str]:
+        """The abilities of one whose gamma and beta may be None, each or both."""
+        each = {"gamma": "beta_alone", "beta": "unshifted"}
+        lacking = {ability for role, ability in each.items() if role in self.optional}
+        return frozenset(lacking | ({"unscaled"} if len(lacking) == 2 else set()))
+
+    @property
+    def may_lack_statistics(self) -> bool:
+        """Can it be called without both running statistics, in a mode that is chosen?"""
+        lacking = all(role in self.optional or (self.roles[role] and not self.is_open(role)) for role in BUFFERS)
+        return lacking and self.is_open("training")
+
     def is_open(self, role: str) -> bool:
         """Is there such a parameter, and its value to be chosen?"""
         return bool(self.roles[role]) and self.roles[role] not in self.given

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,11 +16,11 @@ from bnspec.layers.declarations import check_abilities, fix_eps, fix_momentum, r
 from bnspec.layers.implementation import Implementation, Unproven, complete, leave_out
 from bnspec.layers.probing import plain_batch
 from bnspec.layers.promises import Promises, pick_momentum
-from bnspec.layers.protocol import Layer, Structure, SubjectError
+from bnspec.layers.protocol import Description, Layer, Structure, SubjectError
 from bnspec.layers.returned import BUFFERS, OVERWROTE, Trial, Update, find_arrays
 from bnspec.layers.signatures import CHANNELS, RANKS, Signature, try_out, understand
 from bnspec.layers.target import TargetError
-from bnspec.layers.torch_layer import TorchLayer
+from bnspec.layers.torch_layer import Call, TorchLayer
 from bnspec.layers.torch_tensors import LOW, TORCH, to_array, to_tensor
 
 NAMES = Names("gamma", "beta", "running_mean", "running_var", "batches")
@@ -70,9 +70,7 @@ def resolve_torch_function(signature: Signature, without: frozenset[str], *, gra
         )
     update = find_torch_update(signature, grad=grad)
     affine = {role for role in ("gamma", "beta") if signature.is_open(role)}
-    affine |= {"affine"} if len(affine) == 2 else set()
-    if len(affine) == 3 and {"gamma", "beta"} <= signature.optional:
-        affine |= {"unscaled", "unshifted"}
+    affine |= {"affine", *signature.may_lack} if len(affine) == 2 else set()
     promises = Promises(
         ranks=declared.ranks or (),
         dtypes=declared.dtypes or ("float32", "float64"),
@@ -101,17 +99,20 @@ def resolve_torch_function(signature: Signature, without: frozenset[str], *, gra
         signature.defaults,
         signature.tell("torch tensors", update.words),
     )
+    untracked = signature.may_lack_statistics and not {"evaluation", "untracked"} & without
+    unproven = Unproven(() if declared.dtypes else LOW, untracked=untracked)
     base = Structure(CHANNELS, 2, "float32", "cpu", 1e-5 if eps is None else eps, pick_momentum(promises, 0.1))
-    return complete(draft, base, Unproven(() if declared.dtypes else LOW), lambda _: name)
+    return complete(draft, base, unproven, lambda _: name)
 
 
 def hold(structure: Structure) -> SimpleNamespace:
     """New tensors for one layer."""
     native = {"dtype": TORCH.native_dtype(structure.parameters), "device": structure.device}
     ones, zeros = (functools.partial(make, structure.channels, **native) for make in (torch.ones, torch.zeros))
-    gamma = ones() if structure.affine else None
+    gamma = ones() if structure.affine and structure.scaled else None
     beta = zeros() if structure.affine and structure.shifted else None
-    return SimpleNamespace(gamma=gamma, beta=beta, running_mean=zeros(), running_var=ones())
+    mean, var = (zeros(), ones()) if structure.tracked else (None, None)
+    return SimpleNamespace(gamma=gamma, beta=beta, running_mean=mean, running_var=var)
 
 
 def call_once(signature: Signature, holder: SimpleNamespace, structure: Structure, x: Tensor, *, training: bool) -> Any:
@@ -128,18 +129,34 @@ class Maker:
     update: Update
 
     def __call__(self, structure: Structure) -> Layer:
-        holder = hold(structure)
+        holder, recorded = hold(structure), set[str]()
 
         def call(x: Tensor, training: bool) -> Any:
             update, given = self.update, [getattr(holder, name) for name in BUFFERS]
-            before = [tensor.detach().clone() for tensor in given] if update.places else given
+            places = update.places if structure.tracked else None
+            before = [tensor.detach().clone() for tensor in given] if places else given
             returned = call_once(self.signature, holder, structure, x, training=training)
             for name, tensor, kept in zip(BUFFERS, given, before, strict=True):
                 if tensor is not kept and not torch.equal(tensor.nan_to_num(), kept.nan_to_num()):
                     raise SubjectError("forward", OVERWROTE.format(name))
-            new = update.take_statistics(returned, count, None if training else structure.channels)
+            new = update.take_statistics(returned, count, None if training else structure.channels) if places else None
             for name, tensor in zip(BUFFERS, new or (), strict=False):
-                setattr(holder, name, tensor.detach())
+                (recorded.add if tensor.requires_grad else recorded.discard)(name)
+                setattr(holder, name, tensor.detach())  # one graph for all later passes would hide whatever they show
             return update.take_y(returned, count)
 
-        return TorchLayer(holder, NAMES, structure.device, call)
+        return FunctionLayer(holder, NAMES, structure.device, call, recorded)
+
+
+class FunctionLayer(TorchLayer):
+    """`recorded` names the running statistics that came back with a graph, which they are kept without (R8)."""
+
+    def __init__(self, holder: Any, names: Names, device: str, call: Call, recorded: set[str]) -> None:
+        super().__init__(holder, names, device, call)
+        self._recorded = recorded
+
+    def describe(self, what: Literal["running_mean", "running_var"]) -> Description | None:
+        described = super().describe(what)
+        if described is None or what not in self._recorded:
+            return described
+        return replace(described, holds_graph=True)

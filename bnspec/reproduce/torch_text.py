@@ -57,6 +57,7 @@ class ObjectText(Lines):
             native["dtype"] = TORCH.native_dtype(structure.parameters)
         for setting, wanted in (
             ("track_running_stats", structure.tracked), ("affine", structure.affine), ("bias", structure.shifted),
+            ("scale", structure.scaled),
         ):  # fmt: skip
             if not wanted:
                 native[setting] = False
@@ -229,9 +230,10 @@ class FunctionText(ObjectText):
         self.structures[step.layer] = structure
         size = f"{structure.channels}, dtype=torch.{structure.parameters}"
         ones, zeros = f"torch.ones({size})", f"torch.zeros({size})"
-        gamma = ones if structure.affine else "None"
+        gamma = ones if structure.affine and structure.scaled else "None"
         beta = zeros if structure.affine and structure.shifted else "None"
-        yield f"{layer} = SimpleNamespace(gamma={gamma}, beta={beta}, running_mean={zeros}, running_var={ones})"
+        mean, var = (zeros, ones) if structure.tracked else ("None", "None")
+        yield f"{layer} = SimpleNamespace(gamma={gamma}, beta={beta}, running_mean={mean}, running_var={var})"
 
     def _load(self, step: Step, layer: str, anew: str = "") -> Iterator[str]:
         for state in STATE:

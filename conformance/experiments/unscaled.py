@@ -1,4 +1,4 @@
-"""A layer that was built without gamma and beta, or without beta alone."""
+"""A layer that was built without gamma and beta, or without one of them."""
 
 from __future__ import annotations
 
@@ -37,11 +37,16 @@ def act_unshifted(stage: Stage) -> UnscaledRecord:
     return _act(stage, Grad(x=True, gamma=True), " without beta", shifted=False)
 
 
+def act_beta_alone(stage: Stage) -> UnscaledRecord:
+    """Evaluate and train with beta and without gamma."""
+    return _act(stage, Grad(x=True, beta=True), " without gamma", scaled=False)
+
+
 def _act(stage: Stage, grad: Grad, without: str, **structure: bool) -> UnscaledRecord:
     case, subject = stage.case, stage.subject
     batch = make_batch(case)
     state = keep_offered(stage, make_state(case))
-    start = replace(state, gamma=state.gamma if grad.gamma else None, beta=None)
+    start = replace(state, gamma=state.gamma if grad.gamma else None, beta=state.beta if grad.beta else None)
     layer = subject.make_layer(case, stage.device, **structure)
     grad = grad if subject.offers("gradients") else NONE
 

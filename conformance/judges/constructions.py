@@ -1,4 +1,4 @@
-"""Layers that were built without gamma and beta, without beta, or without running statistics: the same equations."""
+"""Layers that were built without gamma, beta, both, or running statistics: the same equations."""
 
 from __future__ import annotations
 

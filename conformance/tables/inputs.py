@@ -9,7 +9,7 @@ from ..experiments.bad_input import act_bad_input
 from ..experiments.layouts import act_arguments, act_formats, act_singles
 from ..experiments.nonfinite import act_nonfinite
 from ..experiments.surroundings import act_surroundings
-from ..experiments.unscaled import act_unscaled, act_unshifted
+from ..experiments.unscaled import act_beta_alone, act_unscaled, act_unshifted
 from ..experiments.untracked import act_untracked
 from ..judges import bad_input, constructions, layout, numerics, surroundings
 from ..literals import small
@@ -89,6 +89,16 @@ INPUTS = (
         cases=2,
         longest=70,
         literal=small("unshifted"),
+        alike=True,
+    ),
+    Experiment(
+        "beta_alone",
+        act_beta_alone,
+        UNSCALED,
+        ("beta_alone",),
+        cases=2,
+        longest=70,
+        literal=small("beta_alone"),
         alike=True,
     ),
     Experiment(
