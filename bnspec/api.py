@@ -12,6 +12,7 @@ from bnspec.engine.isolation import Isolated, find_ending
 from bnspec.engine.plan import DEFAULT_PROFILE, Request, UsageError, check_request
 from bnspec.engine.run import Watch, certify_subject
 from bnspec.engine.subject import Recipe, Subject
+from bnspec.layers.construction import MOMENTUM_NAMES
 from bnspec.layers.implementation import resolve
 from bnspec.layers.promises import Promises
 from bnspec.layers.target import TargetError, load_target, names
@@ -145,8 +146,8 @@ def _check_fixed(promises: Promises, request: Request, dialect: Dialect) -> None
         )
     if promises.momentum == "absent" and not is_frozen(dialect):
         raise UsageError(
-            "the target takes no momentum, and a layer has no attribute of that name: declare the value in use,"
-            " bnspec_momentum = ..., on the class or function"
+            f"the target takes no momentum by the name {' or '.join(MOMENTUM_NAMES)}, and has no such attribute: name"
+            " it so, or declare the value in use, bnspec_momentum = ..., on the class or function"
         )
     if promises.momentum == "average" and not may_average(dialect):
         raise UsageError(

@@ -80,7 +80,7 @@ def _probe_channel_axis(bench: Bench) -> Answer:
     """What adapters declare; else where the channel is in a batch that comes back normalised."""
     field, declared = "channel_axis", bench.implementation.channel_axis
     if declared is not None:
-        return Answer(field, declared, "its adapter moves it from axis 1 to there")
+        return Answer(field, declared, "declared: batches are handed over so")
     if max(bench.implementation.promises.ranks) > 2:
         return Answer(field, 1, "batches (N, C, ...) are normalised")
     try:

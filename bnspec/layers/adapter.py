@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bnspec.layers.modes import find_mode
+from bnspec.layers.modes import Mode, find_mode
 from bnspec.layers.protocol import Layer
 
 
@@ -87,7 +87,7 @@ class Adapter:
     abilities: frozenset[str]
     lifecycle: Callable[[Any], frozenset[str]]
     methods: Mapping[str, str]
-    make_layer: Callable[[Any, str], Layer]
+    make_layer: Callable[[Any, str, Mode], Layer]
 
     def find_missing(self, subject: Any, without: frozenset[str]) -> list[str]:
         """What the layer lacks for this family, less what belongs to abilities that are left out."""

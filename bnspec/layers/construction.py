@@ -13,7 +13,7 @@ from bnspec.layers.target import TargetError, suggest
 
 CHANNEL_NAMES = ("num_features", "dim", "channels", "num_channels", "features", "n_features", "size", "C")
 EPS_NAMES = ("eps", "epsilon")
-MOMENTUM_NAMES = ("momentum", "decay_rate", "decay")
+MOMENTUM_NAMES = ("momentum", "exponential_average_factor", "decay_rate", "decay")
 MODE_NAMES = ("training", "train", "is_training", "train_flg")
 TRACKING, AFFINE, BIAS, SCALE = "track_running_stats", "affine", "bias", "scale"
 OPTIONS = (TRACKING, AFFINE, BIAS, SCALE)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from bnspec.layers.adapter import read_attribute
-from bnspec.layers.construction import EPS_NAMES
+from bnspec.layers.construction import EPS_NAMES, MOMENTUM_NAMES
 from bnspec.layers.promises import ABILITIES, REPEATS, Momentum
 from bnspec.layers.target import TargetError, suggest
 from bnspec.spec.bounds import CLASSES
@@ -24,7 +24,7 @@ class Declarations:
     `versions` by name are what the certificate should tell of besides the framework; `forks` is False where a child
     that is forked cannot call the layer, because threads of a pool are not there; `compiles` is True where each new
     shape of a batch takes a good part of a second, so that few shapes are drawn; `channel_axis` is the framework's own,
-    where an adapter moves it.
+    where an adapter moves it; `channels_last` asks for batches (N, ..., C).
     """
 
     dialect: str | None = None
@@ -40,6 +40,7 @@ class Declarations:
     forks: bool = True
     compiles: bool = False
     channel_axis: int | None = None
+    channels_last: bool = False
 
 
 def read_declarations(*sources: Any) -> Declarations:
@@ -121,16 +122,18 @@ def fix_eps(name: str, given: dict[str, Any], declared: Declarations, free: bool
     """
     value = _find_setting("eps", given, declared.eps, free, [read_attribute(subject, n, ...) for n in EPS_NAMES])
     if value == "absent":
+        lacks = "" if subject is None else f", and a layer has no attribute {' or '.join(EPS_NAMES)}"
         raise TargetError(
-            f"{name} takes no eps, and a layer has no attribute {' or '.join(EPS_NAMES)}: declare the value in use,"
-            " bnspec_eps = ..., on the class or function"
+            f"{name} takes no eps by the name {' or '.join(EPS_NAMES)}{lacks}: name it so, or declare the value in use,"
+            f" bnspec_eps = ..., on the {'function' if subject is None else 'class'}"
         )
     return None if value == "free" else read_number("eps", value)
 
 
 def fix_momentum(given: dict[str, Any], declared: Declarations, free: bool, subject: Any = None) -> Momentum:
     """What momentum is, found as eps is. Raises TargetError where it is no number."""
-    value = _find_setting("momentum", given, declared.momentum, free, [read_attribute(subject, "momentum", ...)])
+    own = [read_attribute(subject, name, ...) for name in MOMENTUM_NAMES]
+    value = _find_setting("momentum", given, declared.momentum, free, own)
     if value in ("free", "absent"):
         return value  # type: ignore[no-any-return]  # one of the two words
     return "average" if value is None else read_number("momentum", value)
@@ -158,4 +161,5 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "forks": _read_truth,
     "compiles": _read_truth,
     "channel_axis": _read_axis,
+    "channels_last": _read_truth,
 }

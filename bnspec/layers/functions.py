@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import CodeType
 from typing import Any
 
@@ -30,7 +31,19 @@ def resolve_function(function: Any, arguments: dict[str, Any], without: frozense
         except ModuleNotFoundError as error:
             missing = str(error.name)
             refusals.append(f"for a call with {arrays} {missing!r} is not installed: {tell_install(missing)}")
-    raise TargetError(f"no training call of {signature.name} returns: {'; '.join(dict.fromkeys(refusals))}")
+    told = f"no training call of {signature.name} returns: {'; '.join(dict.fromkeys(refusals))}"
+    raise TargetError(told + ("" if signature.last else _advise(function, replace(signature, last=True), without)))
+
+
+def _advise(function: Any, moved: Signature, without: frozenset[str]) -> str:
+    """What would help one that takes its batches with the channel on the last axis."""
+    for _, attempt in _order(function):
+        try:
+            attempt(moved, without)
+        except (Refusal, TargetError, ModuleNotFoundError):
+            continue
+        return "; with the channel on the last axis one does: declare bnspec_channels_last = True on the function"
+    return ""
 
 
 def _order(function: Any) -> list[tuple[str, Resolve]]:

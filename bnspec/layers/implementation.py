@@ -21,6 +21,7 @@ from bnspec.layers.probing import (
     probe_dtypes,
     probe_ranks,
     refuses_clearly,
+    tell_moved,
     try_call,
 )
 from bnspec.layers.promises import Promises
@@ -69,11 +70,15 @@ class Implementation:
 
 @dataclass(frozen=True)
 class Unproven:
-    """What a probe may add to the promises. Where no ranks are promised, they are probed too."""
+    """What a probe may add to the promises. Where no ranks are promised, they are probed too.
+
+    `moved` makes layers that are handed their batches with the channel on the last axis: other ranks may return then.
+    """
 
     dtypes: tuple[str, ...] = ()
     cumulative: bool = False
     untracked: bool = False
+    moved: Callable[[Structure], Layer] | None = None
 
 
 def resolve(
@@ -145,8 +150,10 @@ def _complete(
         abilities=abilities,
         mixes_ranks=len(ranks) > 1 and mixes_ranks(make, called, (ranks[0], ranks[-1])),
     )
-    left_out = [f"without other ranks: {refused}"] if refused else []
-    return replace(draft, promises=promises, understood="; ".join(filter(None, [draft.understood, *left_out])))
+    words = [draft.understood, f"without other ranks: {refused}" if refused else ""]
+    if refused and unproven.moved is not None:
+        words.append(tell_moved(unproven.moved, called, ranks))
+    return replace(draft, promises=promises, understood="; ".join(filter(None, words)))
 
 
 def leave_out(promises: Promises, without: frozenset[str]) -> Promises:

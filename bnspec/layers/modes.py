@@ -1,4 +1,4 @@
-"""How layers are told to train and to evaluate: by methods, by an attribute, or by a parameter of each call."""
+"""How layers are called: what tells them to train and to evaluate, and where their batches have the channel."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from bnspec.layers.construction import MODE_NAMES, read_parameters
 class Mode:
     """`states` are the lines that set a mode of the layer's own, for evaluation and for training, as they follow its
     name, "" where it has none; `call` follows it in a call, which tells the mode by `parameter`, "" if it does not.
+    `last` where the layer has the channel on the last axis.
     """
 
     states: tuple[str, str] = ("", "")
     call: str = ""
     parameter: str = ""
+    last: bool = False
 
     @property
     def is_there(self) -> bool:
@@ -38,12 +40,33 @@ class Mode:
     def run(self, subject: Any, x: Any, training: bool) -> Any:
         """Call the layer, which is in the mode if that is its own."""
         call = subject.forward if self.call else subject
-        return call(x, **{self.parameter: training}) if self.parameter else call(x)
+        told = {self.parameter: training} if self.parameter else {}
+        return self.take(call(self.give(x), **told))
+
+    def give(self, x: Any) -> Any:
+        """A batch (N, C, ...) as the layer has it, on the same memory."""
+        return to_last(x) if self.last else x
+
+    def take(self, y: Any) -> Any:
+        """What the layer gave, as (N, C, ...)."""
+        return from_last(y) if self.last else y
 
     def write_call(self, layer: str, x: str, training: bool) -> str:
         """The same in Python."""
         told = f", {self.parameter}={training}" if self.parameter else ""
         return f"{layer}{self.call}({x}{told})"
+
+
+def to_last(x: Any) -> Any:
+    """(N, C, ...) as (N, ..., C), on the same memory; NumPy, JAX and torch alike."""
+    return x.movedim(1, -1) if hasattr(x, "movedim") else x.transpose(0, *range(2, x.ndim), 1)
+
+
+def from_last(y: Any) -> Any:
+    """The other way round; what is no array of two axes stays, for whoever finds fault with it."""
+    if getattr(y, "ndim", 0) < 2:
+        return y
+    return y.movedim(-1, 1) if hasattr(y, "movedim") else y.transpose(0, y.ndim - 1, *range(1, y.ndim - 1))
 
 
 def _put(subject: Any, training: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bnspec.layers.modes import Mode
 from bnspec.layers.numpy_teaching import ADAPTER as TEACHING
 from bnspec.layers.numpy_teaching import Backward, NumPyLayer, NumPyPass
 from bnspec.layers.protocol import NONE, Array, Grad, Gradients, calling
@@ -19,8 +20,8 @@ class FunctionalLayer(NumPyLayer):
 
     def _forward(self, native: Array, grad: Grad, training: bool) -> tuple[Any, Backward]:
         if grad.x or grad.gamma or grad.beta:
-            y, backward = self._subject.vjp(native)
-            return y, functools.partial(_answer, backward)
+            y, backward = self._subject.vjp(self._mode.give(native))
+            return self._mode.take(y), functools.partial(_answer, self._mode, backward)
         return super()._forward(native, grad, training)
 
     def add_up(self, passes: Sequence[NumPyPass], dys: Sequence[Array]) -> Sequence[Gradients]:
@@ -43,9 +44,10 @@ class FunctionalLayer(NumPyLayer):
         return self._pass(passed.x, training, grad)
 
 
-def _answer(backward: Callable[[Array], Any], dy: Array) -> Sequence[Any]:
+def _answer(mode: Mode, backward: Callable[[Array], Any], dy: Array) -> Sequence[Any]:
     with calling("backward"), np.errstate(all="ignore"):
-        return tuple(backward(dy))
+        dx, *rest = backward(mode.give(dy))
+        return mode.take(dx), *rest
 
 
 def _add(gradients: list[Array | None]) -> Array | None:
@@ -57,5 +59,5 @@ ADAPTER = replace(
     TEACHING,
     abilities=TEACHING.abilities | {"reentrance"},
     methods={"gradients": "vjp"},
-    make_layer=lambda subject, _: FunctionalLayer(subject),
+    make_layer=lambda subject, _, mode: FunctionalLayer(subject, mode),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -11,14 +12,15 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from bnspec.layers.adapter import read_attribute
-from bnspec.layers.construction import AFFINE, BIAS, SCALE, TRACKING
+from bnspec.layers.construction import AFFINE, BIAS, RANK, SCALE, TRACKING
 from bnspec.layers.declarations import read_declarations
 from bnspec.layers.implementation import Implementation
+from bnspec.layers.modes import to_last
 from bnspec.layers.objects import resolve_object
 from bnspec.layers.probing import plain_batch
 from bnspec.layers.protocol import Array, Structure, SubjectError
 from bnspec.layers.returned import BUFFERS, OVERWROTE, Trial, Update, find_arrays
-from bnspec.layers.signatures import CHANNELS, RANKS, Refusal, Signature, try_out, understand
+from bnspec.layers.signatures import CHANNELS, RANKS, Refusal, Signature, fit_shape, try_out, understand
 
 DTYPES = ("float64", "float32")
 """What is tried. Where float32 comes back as another, the function computes in float64 alone."""
@@ -34,10 +36,12 @@ def resolve_numpy_function(signature: Signature, without: frozenset[str]) -> Imp
 
 def resolve_held(signature: Signature, without: frozenset[str], held: type[Held], arrays: str) -> Implementation:
     """An implementation whose layers hold a function's arrays. Raises Refusal where no call returns, TargetError."""
+    signature = fit_shape(signature, _call_with(held), BASE)
     trials, refused = dict[str, list[Trial]](), Refusal()
     for dtype in DTYPES:
         try:
-            trials[dtype] = try_out(_call_with(signature, held), (replace(BASE, rank=r, dtype=dtype) for r in RANKS))
+            call = functools.partial(_call_with(held), signature)
+            trials[dtype] = try_out(call, (replace(BASE, rank=r, dtype=dtype) for r in RANKS))
         except Refusal as refusal:
             refused = refusal
     if not trials:
@@ -47,12 +51,15 @@ def resolve_held(signature: Signature, without: frozenset[str], held: type[Held]
     layer = make_class(signature, update, held, untracked=_evaluates_untracked(signature, held))
     layer.bnspec_dtypes = layer.bnspec_dtypes or kept or tuple(trials)
     made, told = resolve_object(layer, {}, without), signature.tell(arrays, update.words)
-    return replace(made, name=signature.name, understood="; ".join(filter(None, (told, made.understood))))
+    axis = -1 if signature.last else made.channel_axis
+    return replace(
+        made, channel_axis=axis, name=signature.name, understood="; ".join(filter(None, (told, made.understood)))
+    )
 
 
 def _evaluates_untracked(signature: Signature, held: type[Held]) -> bool:
     """Does an evaluation without running statistics return, of a function that may be called so?"""
-    layer = held(signature, Update(), CHANNELS, BASE.eps, BASE.momentum, BASE.dtype, frozenset(BUFFERS))
+    layer = held(signature, Update(), (CHANNELS,), BASE.eps, BASE.momentum, BASE.dtype, frozenset(BUFFERS))
     layer.training = False
     try:
         return signature.may_lack_statistics and bool(find_arrays(layer.call(plain_batch(BASE)), count))
@@ -60,14 +67,21 @@ def _evaluates_untracked(signature: Signature, held: type[Held]) -> bool:
         return False
 
 
-def _call_with(signature: Signature, held: type[Held]) -> Callable[[Structure, float, float], Trial]:
-    def call(structure: Structure, mean: float, var: float) -> Trial:
-        layer = held(signature, Update(), CHANNELS, structure.eps, structure.momentum, structure.dtype)
+def _call_with(held: type[Held]) -> Callable[..., Trial]:
+    def call(signature: Signature, structure: Structure, mean: float = 0.0, var: float = 1.0) -> Trial:
+        shape = signature.shape(CHANNELS, structure.rank)
+        layer = held(signature, Update(), shape, structure.eps, structure.momentum, structure.dtype)
         x, given = plain_batch(structure), tuple(np.full(CHANNELS, fill, structure.dtype) for fill in (mean, var))
-        layer.running_mean, layer.running_var = left = tuple(map(np.array, given))
+        layer.running_mean, layer.running_var = left = tuple(array.reshape(shape).copy() for array in given)
         with np.errstate(all="ignore"):
             returned = layer.call(np.array(x))
-        return Trial(x, given, left, find_arrays(returned, count), type(returned).__name__)
+        return Trial(
+            to_last(x) if signature.last else x,
+            given,
+            tuple(map(np.ravel, left)),
+            find_arrays(returned, count),
+            type(returned).__name__,
+        )
 
     return call
 
@@ -88,14 +102,14 @@ class Held:
     training = True
 
     def __init__(
-        self, signature: Signature, update: Update, channels: int, eps: float, momentum: float | None, dtype: DTypeLike,
-        lacking: frozenset[str] = frozenset(),
+        self, signature: Signature, update: Update, shape: tuple[int, ...], eps: float, momentum: float | None,
+        dtype: DTypeLike, lacking: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
         self._signature, self._update = signature, update
         self._settings = {"eps": eps, "momentum": momentum}
         starts = {"gamma": np.ones, "beta": np.zeros, "running_mean": np.zeros, "running_var": np.ones}
         there = {role: signature.is_open(role) and role not in lacking for role in starts}
-        arrays = {role: start(channels, dtype) if there[role] else None for role, start in starts.items()}
+        arrays = {role: start(shape, dtype) if there[role] else None for role, start in starts.items()}
         self.gamma, self.beta, self.running_mean, self.running_var = arrays.values()
 
     def call(self, x: Array) -> Any:
@@ -127,13 +141,15 @@ def make_class(signature: Signature, update: Update, held: type[Held], *, untrac
     declared = read_declarations(*sources)
 
     class Layer(held):  # type: ignore[valid-type,misc]  # whichever it is
-        def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, **options: bool) -> None:
+        def __init__(
+            self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, num_dims: int = 2, **options: bool
+        ) -> None:
             lacking = frozenset(
                 role for option, roles in LACKING.items() if not options.get(option, True) for role in roles
             )
-            super().__init__(taken, update, num_features, eps, momentum, np.float64, lacking)
+            super().__init__(taken, update, taken.shape(num_features, num_dims), eps, momentum, np.float64, lacking)
 
-    for name in (f"bnspec_{each.name}" for each in fields(declared)):
+    for name in (f"bnspec_{each.name}" for each in fields(declared) if each.name != "channels_last"):
         values = (read_attribute(source, name) for source in sources)
         found = next((value for value in values if value is not None), None)
         if found is not None:
@@ -148,6 +164,7 @@ def make_class(signature: Signature, update: Update, held: type[Held], *, untrac
     offered = {AFFINE: "unscaled", BIAS: "unshifted", SCALE: "beta_alone"}
     chosen += [inspect.Parameter(n, kind, default=True) for n, a in offered.items() if a in signature.may_lack]
     chosen += [inspect.Parameter(TRACKING, kind, default=True)] if untracked else []
+    chosen += [inspect.Parameter(RANK, kind, default=2)] if signature.shaped else []
     channels = inspect.Parameter("num_features", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     Layer.__signature__ = inspect.Signature([channels, *chosen])
     Layer.__name__ = Layer.__qualname__ = signature.name

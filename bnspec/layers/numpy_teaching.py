@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from bnspec.layers.adapter import Adapter, Names, put, write_down
-from bnspec.layers.modes import find_mode
+from bnspec.layers.modes import Mode
 from bnspec.layers.protocol import (
     NONE,
     Array,
@@ -78,8 +78,8 @@ OWN_REFERENCES = 3
 class NumPyLayer:
     """The subject caches one forward: a backward must directly follow its own."""
 
-    def __init__(self, subject: Any) -> None:
-        self._subject, self._mode = subject, find_mode(subject)
+    def __init__(self, subject: Any, mode: Mode) -> None:
+        self._subject, self._mode = subject, mode
         self.told: bool | None = None  # the mode is told when it changes, as users do
         self._forwards = 0  # a number and not the latest pass, which would keep its batch alive (R8)
 
@@ -148,7 +148,7 @@ class NumPyLayer:
 
     def _wrap(self, subject: Any) -> Self:
         """A layer that is told no mode, if this one was told one: copies keep it."""
-        layer = type(self)(subject)
+        layer = type(self)(subject, self._mode)
         layer.told = self.told
         return layer
 
@@ -162,10 +162,14 @@ class NumPyLayer:
         if forward != self._forwards:
             raise ValueError("another forward came in between: this layer keeps one, whose backward must come next")
         with calling("backward"), np.errstate(all="ignore"):
-            returned = self._subject.backward(dy)
+            returned = self._subject.backward(self._mode.give(dy))
             if isinstance(returned, tuple | list):
-                return returned
-            return returned, getattr(self._subject, "dgamma", None), getattr(self._subject, "dbeta", None)
+                return [*map(self._mode.take, returned[:1]), *returned[1:]]
+            return (
+                self._mode.take(returned),
+                getattr(self._subject, "dgamma", None),
+                getattr(self._subject, "dbeta", None),
+            )
 
     def _read(self, name: str) -> Array | None:
         values = getattr(self._subject, name, None)
@@ -254,5 +258,5 @@ ADAPTER = Adapter(
     abilities=frozenset({"gradients", "copies"}),
     lifecycle=lambda _: frozenset(),
     methods={"gradients": "backward"},
-    make_layer=lambda subject, _: NumPyLayer(subject),
+    make_layer=lambda subject, _, mode: NumPyLayer(subject, mode),
 )

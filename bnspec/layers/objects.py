@@ -63,10 +63,11 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
     declared = read_declarations(obj, subject)
     without = check_abilities(without, "--without") | set(declared.without)
     adapter = _find_adapter(source.name, subject, without)
+    mode = replace(find_mode(subject), last=declared.channels_last)
     source = _without_native_dtype(source, adapter, base)
     if source.fixed.get("dtype") is not None:
         declared = replace(declared, dtypes=(adapter.framework.name_dtype(source.fixed["dtype"]),))
-    promises = leave_out(_promise(source, adapter, subject, declared), without)
+    promises = leave_out(_promise(source, adapter, subject, declared, mode), without)
     if refused:
         promises = replace(promises, channels=base.channels)
     if not _keeps_settings(source, subject, base):
@@ -80,17 +81,18 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
         pick_momentum(promises, base.momentum),
     )
     offers = promises.abilities
+    maker = Maker(source, adapter, "late_statistics" in offers, mode)
     draft = Implementation(
         source.name,
         declared.dialect or adapter.dialect,
         "the target" if declared.dialect else "the adapter" if adapter.dialect else "",
         promises,
-        Maker(source, adapter, "late_statistics" in offers, find_mode(subject)),
+        maker,
         adapter.framework,
         declared.versions,
         declared.forks,
         declared.compiles,
-        declared.channel_axis,
+        -1 if declared.channels_last else declared.channel_axis,
         source.defaults,
         f"a layer of {base.channels} channels alone, as {refused}" if refused else "",
     )
@@ -99,6 +101,7 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
     unproven = Unproven(
         () if declared.dtypes else (*wide, *adapter.low_dtypes),
         free and "cumulative" not in offers | without,
+        moved=None if mode.last else replace(maker, mode=replace(mode, last=True)),
     )
     return complete(draft, base, unproven, source.tell)
 
@@ -134,7 +137,7 @@ class Maker:
         subject = self.source.build(structure, **native)
         if dtype or device:
             subject = framework.convert(subject, self.adapter.names, dtype, device)
-        layer = self.adapter.make_layer(subject, structure.device)
+        layer = self.adapter.make_layer(subject, structure.device, self.mode)
         if self.late and structure.tracked and not structure.untouched:
             layer.run(plain_batch(structure), training=True)
         return layer
@@ -191,11 +194,11 @@ def _find_adapter(name: str, subject: Any, without: frozenset[str]) -> Adapter:
     )
 
 
-def _promise(source: Source, adapter: Adapter, subject: Any, declared: Declarations) -> Promises:
+def _promise(source: Source, adapter: Adapter, subject: Any, declared: Declarations, mode: Mode) -> Promises:
     """What is declared, what the family promises and what the layer's attributes say. Ranks of () are unknown."""
     abilities = adapter.offered(subject)
     if "running_statistics" not in abilities:
-        later = _look_later(source, adapter) & LATE
+        later = _look_later(source, adapter, mode) & LATE
         abilities |= later | ({"late_statistics"} if "running_statistics" in later else set())
     takes, fixed, has_buffers = source.takes, source.fixed, "running_statistics" in abilities
     momentum = fix_momentum(fixed, declared, takes("momentum"), subject) if has_buffers else "free"
@@ -232,11 +235,11 @@ def _lacks_buffers(adapter: Adapter, subject: Any) -> bool:
     )
 
 
-def _look_later(source: Source, adapter: Adapter) -> frozenset[str]:
+def _look_later(source: Source, adapter: Adapter, mode: Mode) -> frozenset[str]:
     """What another layer offers after a training batch."""
     structure, subject, _ = _build_trial(source)
     try:
-        adapter.make_layer(subject, structure.device).run(plain_batch(structure), training=True)
+        adapter.make_layer(subject, structure.device, mode).run(plain_batch(structure), training=True)
     except SubjectError:
         return frozenset()
     return adapter.offered(subject)

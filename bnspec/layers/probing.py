@@ -82,6 +82,15 @@ def _tell_refusals(tried: Mapping[int, Outcome]) -> str:
     return "; ".join(f"rank {', '.join(ranks)} {reason}" for reason, ranks in reasons.items())
 
 
+def tell_moved(make: Make, base: Structure, ranks: tuple[int, ...]) -> str:
+    """Of what other ranks a batch with the channel on the last axis returns, and leaves buffers of one a channel."""
+    others = [rank for rank in RANKS if rank not in ranks and mixes_ranks(make, replace(base, rank=rank), (rank, rank))]
+    if not others:
+        return ""
+    listed = ", ".join(map(str, others))
+    return f"with the channel on the last axis rank {listed} returns: declare bnspec_channels_last = True"
+
+
 def probe_dtypes(make: Make, base: Structure, dtypes: tuple[str, ...], abilities: frozenset[str]) -> list[str]:
     """The dtypes in which a batch comes back as it went in, from both modes and with a backward as far as offered."""
     modes = (True, False) if "evaluation" in abilities else (True,)

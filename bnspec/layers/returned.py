@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bnspec.layers.modes import from_last
 from bnspec.layers.protocol import Array
 from bnspec.layers.target import TargetError
 
@@ -49,13 +50,15 @@ class Trial(NamedTuple):
 class Update:
     """`y` is where y lies in what is returned; `places` where the new running mean and variance do, None if in place.
 
-    `seen` is false where a trial changed nothing in place either, `stored` where there are no running statistics.
+    `seen` is false where a trial changed nothing in place either, `stored` where there are no running statistics;
+    `last` where y comes as (N, ..., C).
     """
 
     y: Path = ()
     places: tuple[Path, Path] | None = None
     seen: bool = True
     stored: bool = True
+    last: bool = False
 
     @property
     def words(self) -> str:
@@ -73,7 +76,8 @@ class Update:
     def take_y(self, returned: Any, count: Count) -> Any:
         """y of any call: of one that returns less than a training call, the first array."""
         found = _pick(returned, self.y)
-        return found if count(found) is not None else next(iter(find_arrays(returned, count).values()), returned)
+        found = found if count(found) is not None else next(iter(find_arrays(returned, count).values()), returned)
+        return from_last(found) if self.last else found
 
     def take_statistics(self, returned: Any, count: Count, channels: int | None) -> tuple[Any, Any] | None:
         """The running statistics as they are returned, of `channels` values where that is given; None if they are not.

@@ -5,17 +5,20 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bnspec.layers.construction import (
     EPS_NAMES,
     MODE_NAMES,
+    MOMENTUM_NAMES,
     check_arguments,
     name_of,
     read_defaults,
     read_parameters,
 )
+from bnspec.layers.declarations import read_declarations
+from bnspec.layers.modes import to_last
 from bnspec.layers.protocol import Structure
 from bnspec.layers.returned import BUFFERS, FILLS, Trial, Update, find_update, find_y
 from bnspec.layers.target import TargetError
@@ -27,7 +30,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "gamma": ("weight", "gamma", "scale"),
     "beta": ("bias", "beta", "offset", "shift"),
     "training": MODE_NAMES,
-    "momentum": ("momentum", "exponential_average_factor", "decay"),
+    "momentum": MOMENTUM_NAMES,
     "eps": EPS_NAMES,
 }
 """By what a parameter of each role is known; the first name that the function has is taken."""
@@ -40,7 +43,8 @@ class Signature:
     """A function and the parameter of each role, "" where it has none.
 
     `given` are arguments that go with every call, by their names; `positional` what is not taken by name, in order;
-    `optional` the roles that the function itself leaves out by a default of None.
+    `optional` the roles that the function itself leaves out by a default of None; `last` where batches have the channel
+    on the last axis, `shaped` where parameters and running statistics have its axes, as (1, C, 1, 1).
     """
 
     function: Callable[..., Any]
@@ -49,6 +53,8 @@ class Signature:
     given: Mapping[str, Any]
     positional: tuple[str, ...]
     optional: frozenset[str]
+    last: bool = False
+    shaped: bool = False
 
     @property
     def fixed(self) -> dict[str, Any]:
@@ -85,17 +91,24 @@ class Signature:
         return bool(self.roles[role]) and self.roles[role] not in self.given
 
     def call(self, values: Mapping[str, Any]) -> Any:
-        """Call the function with values by role."""
+        """Call the function with values by role, x as (N, C, ...)."""
+        values = {**values, "x": to_last(values["x"])} if self.last else values
         named = {name: values[role] for role, name in self.roles.items() if name} | dict(self.given)
         positional = [named.pop(name) for name in self.positional if name in named]
         return self.function(*positional, **named)
+
+    def shape(self, channels: int, rank: int) -> tuple[int, ...]:
+        """Of parameters and running statistics, for batches of a rank."""
+        return (1, channels, *[1] * (rank - 2)) if self.shaped else (channels,)
 
     def tell(self, arrays: str, update: str) -> str:
         """What was understood, in words."""
         known = [name if name == role else f"{name} as {role}" for role, name in self.roles.items() if name]
         given = [f"{name}={value!r}" for name, value in self.given.items()]
         listed = ", ".join(known) + (f"; given are {', '.join(given)}" if given else "")
-        return f"a function of {arrays}: {listed}; {update}"
+        axis = ", which has the channel on the last axis" if self.last else ""
+        axis += ", which takes parameters and running statistics of the shape (1, C, 1, ...)" if self.shaped else ""
+        return f"a function of {arrays}: {listed}{axis}; {update}"
 
 
 def has_statistics(obj: Any) -> bool:
@@ -150,27 +163,48 @@ def read_signature(function: Callable[..., Any], arguments: Mapping[str, Any]) -
     positional = tuple(p.name for p in parameters.values() if p.kind is p.POSITIONAL_ONLY)
     own = {name: p.default for name, p in parameters.items() if name not in given}
     optional = frozenset(role for role, name in roles.items() if own.get(name, ...) is None)
-    return Signature(function, name, roles, given, positional, optional)
+    last = read_declarations(function, getattr(function, "func", None)).channels_last
+    return Signature(function, name, roles, given, positional, optional, last)
 
 
 def understand(signature: Signature, trials: Sequence[Trial]) -> Update:
     """What is returned, from three training calls. Raises TargetError."""
     if not all(map(signature.is_open, BUFFERS)):
-        return Update(find_y(signature.name, trials[0]), stored=False)
-    return find_update(signature.name, trials)
+        return Update(find_y(signature.name, trials[0]), stored=False, last=signature.last)
+    return replace(find_update(signature.name, trials), last=signature.last)
+
+
+def fit_shape(signature: Signature, call: Callable[[Signature, Structure], Trial], base: Structure) -> Signature:
+    """The signature, shaped where batches of more ranks return their own shape so."""
+
+    def count(one: Signature) -> int:
+        return sum(_returns(lambda structure: call(one, structure), replace(base, rank=rank)) for rank in RANKS)
+
+    shaped, flat = replace(signature, shaped=True), count(signature)
+    return shaped if flat < len(RANKS) and not signature.last and count(shaped) > flat else signature
+
+
+def _returns(call: Callable[[Structure], Trial], structure: Structure) -> bool:
+    try:
+        trial = call(structure)
+    except (Exception, SystemExit):  # noqa: BLE001  (a trial: whatever was raised, it takes no such batch)
+        return False
+    return any(array.shape == trial.x.shape for array in trial.returned.values())
 
 
 class Refusal(Exception):
-    """No training call returns: what the first one raised."""
+    """No training call returns: what each raised."""
 
 
 def try_out(call: Callable[[Structure, float, float], Trial], structures: Iterable[Structure]) -> list[Trial]:
     """A training call for each of `FILLS`, of the first structure of which they return. Raises Refusal."""
-    first: BaseException | None = None
+    reasons, first = dict[str, list[int]](), None
     for structure in structures:
         try:
             return [call(structure, mean, var) for mean, var in FILLS]
         except (Exception, SystemExit) as error:  # noqa: BLE001  (a trial: whatever was raised, it takes no such batch)
-            first = first or error
-    text = str(first).strip().splitlines()
-    raise Refusal(f"raised {type(first).__name__}: {text[0] if text else '(no message)'}") from first
+            first, text = first or error, str(error).strip().splitlines()
+            reason = f"{type(error).__name__}: {text[0] if text else '(no message)'}"
+            reasons.setdefault(reason, []).append(structure.rank)
+    each = [f"{reason} (rank {', '.join(map(str, sorted(set(ranks))))})" for reason, ranks in reasons.items()]
+    raise Refusal("raised " + "; ".join(each if len(each) > 1 else reasons)) from first

@@ -14,11 +14,12 @@ from torch import Tensor
 from bnspec.layers.adapter import Names
 from bnspec.layers.declarations import check_abilities, fix_eps, fix_momentum, read_declarations
 from bnspec.layers.implementation import Implementation, Unproven, complete, leave_out
+from bnspec.layers.modes import to_last
 from bnspec.layers.probing import plain_batch
 from bnspec.layers.promises import Promises, pick_momentum
 from bnspec.layers.protocol import Description, Layer, Structure, SubjectError
 from bnspec.layers.returned import BUFFERS, OVERWROTE, Trial, Update, find_arrays
-from bnspec.layers.signatures import CHANNELS, RANKS, Signature, try_out, understand
+from bnspec.layers.signatures import CHANNELS, RANKS, Signature, fit_shape, try_out, understand
 from bnspec.layers.target import TargetError
 from bnspec.layers.torch_layer import Call, TorchLayer
 from bnspec.layers.torch_tensors import LOW, TORCH, to_array, to_tensor
@@ -26,26 +27,34 @@ from bnspec.layers.torch_tensors import LOW, TORCH, to_array, to_tensor
 NAMES = Names("gamma", "beta", "running_mean", "running_var", "batches")
 
 
-def find_torch_update(signature: Signature, *, grad: bool) -> Update:
-    """How it hands back what it updates. Raises Refusal where no training call with tensors returns, TargetError.
+def find_torch_update(signature: Signature, *, grad: bool) -> tuple[Signature, Update]:
+    """In which shape it takes its statistics, and how it hands back what it updates.
 
     `grad` asks for a gradient by x, which a function of NumPy, that takes other tensors by accident, cannot bear.
+    Raises Refusal where no training call with tensors returns, TargetError.
     """
 
-    def call(structure: Structure, mean: float, var: float) -> Trial:
-        holder = hold(structure)
+    def call_one(signature: Signature, structure: Structure, mean: float = 0.0, var: float = 1.0) -> Trial:
+        holder = hold(signature, structure)
         holder.running_mean.fill_(mean)
         holder.running_var.fill_(var)
         left = holder.running_mean, holder.running_var
-        given, x = tuple(to_array(tensor) for tensor in left), plain_batch(structure)
+        given, x = tuple(to_array(tensor).ravel() for tensor in left), plain_batch(structure)
         tensor = to_tensor(x, structure.device).requires_grad_(grad)
         returned = call_once(signature, holder, structure, tensor, training=True)
         arrays = {path: to_array(each) for path, each in find_arrays(returned, count).items()}
-        return Trial(x, given, tuple(map(to_array, left)), arrays, type(returned).__name__)
+        return Trial(
+            to_last(x) if signature.last else x,
+            given,
+            tuple(to_array(tensor).ravel() for tensor in left),
+            arrays,
+            type(returned).__name__,
+        )
 
     places = product(("float32", "float64"), TORCH.devices()[:2], RANKS)
-    structures = (Structure(CHANNELS, rank, dtype, device, 1e-5, 0.1) for dtype, device, rank in places)
-    return understand(signature, try_out(call, structures))
+    structures = [Structure(CHANNELS, rank, dtype, device, 1e-5, 0.1) for dtype, device, rank in places]
+    fitting = fit_shape(signature, call_one, structures[0])
+    return fitting, understand(fitting, try_out(functools.partial(call_one, fitting), structures))
 
 
 def count(value: Any) -> int | None:
@@ -68,7 +77,7 @@ def resolve_torch_function(signature: Signature, without: frozenset[str], *, gra
             f"the momentum of {name} is fixed at None, the plain average, and a function has no count of batches to"
             " average by: leave momentum open, or name a class"
         )
-    update = find_torch_update(signature, grad=grad)
+    signature, update = find_torch_update(signature, grad=grad)
     affine = {role for role in ("gamma", "beta") if signature.is_open(role)}
     affine |= {"affine", *signature.may_lack} if len(affine) == 2 else set()
     promises = Promises(
@@ -95,20 +104,22 @@ def resolve_torch_function(signature: Signature, without: frozenset[str], *, gra
         declared.versions,
         declared.forks,
         declared.compiles,
-        declared.channel_axis,
+        -1 if declared.channels_last else declared.channel_axis,
         signature.defaults,
         signature.tell("torch tensors", update.words),
     )
     untracked = signature.may_lack_statistics and not {"evaluation", "untracked"} & without
-    unproven = Unproven(() if declared.dtypes else LOW, untracked=untracked)
+    moved = None if signature.last else Maker(replace(signature, last=True), replace(update, last=True))
+    unproven = Unproven(() if declared.dtypes else LOW, untracked=untracked, moved=moved)
     base = Structure(CHANNELS, 2, "float32", "cpu", 1e-5 if eps is None else eps, pick_momentum(promises, 0.1))
     return complete(draft, base, unproven, lambda _: name)
 
 
-def hold(structure: Structure) -> SimpleNamespace:
+def hold(signature: Signature, structure: Structure) -> SimpleNamespace:
     """New tensors for one layer."""
+    shape = signature.shape(structure.channels, structure.rank)
     native = {"dtype": TORCH.native_dtype(structure.parameters), "device": structure.device}
-    ones, zeros = (functools.partial(make, structure.channels, **native) for make in (torch.ones, torch.zeros))
+    ones, zeros = (functools.partial(make, shape, **native) for make in (torch.ones, torch.zeros))
     gamma = ones() if structure.affine and structure.scaled else None
     beta = zeros() if structure.affine and structure.shifted else None
     mean, var = (zeros(), ones()) if structure.tracked else (None, None)
@@ -129,7 +140,7 @@ class Maker:
     update: Update
 
     def __call__(self, structure: Structure) -> Layer:
-        holder, recorded = hold(structure), set[str]()
+        holder, recorded = hold(self.signature, structure), set[str]()
 
         def call(x: Tensor, training: bool) -> Any:
             update, given = self.update, [getattr(holder, name) for name in BUFFERS]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from bnspec.layers.adapter import Names, owns, put
-from bnspec.layers.modes import find_mode
+from bnspec.layers.modes import Mode
 from bnspec.layers.protocol import NONE, Array, By, Description, Grad, Gradients, State, calling
 from bnspec.layers.torch_passes import Loss, TorchPass, check_tensor, differentiate, differentiate_twice
 from bnspec.layers.torch_tensors import describe_tensor, to_array, to_tensor
@@ -181,8 +181,8 @@ class TorchLayer:
 class ObjectCall:
     """Calls of a layer; a mode that is a state of its own is told of changes alone, as users do."""
 
-    def __init__(self, subject: Any) -> None:
-        self._subject, self._mode = subject, find_mode(subject)
+    def __init__(self, subject: Any, mode: Mode) -> None:
+        self._subject, self.mode = subject, mode
         self.told: bool | None = None
 
     def switch(self, training: bool, *, within: bool = False) -> None:
@@ -190,13 +190,13 @@ class ObjectCall:
         if within and isinstance(self._subject, nn.Module):
             nn.Sequential(self._subject).train(training)
         else:
-            self._mode.set(self._subject, training)
+            self.mode.set(self._subject, training)
         self.told = training
 
     def __call__(self, x: Tensor, training: bool) -> Any:
         if self.told != training:
             self.switch(training)
-        return self._mode.run(self._subject, x, training)
+        return self.mode.run(self._subject, x, training)
 
 
 def _shape_like(tensor: Tensor, current: Tensor) -> Tensor:

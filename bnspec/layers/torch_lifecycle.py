@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from bnspec.layers.adapter import Names, has_method, write_down
+from bnspec.layers.modes import Mode
 from bnspec.layers.protocol import Array, Grad, calling
 from bnspec.layers.torch_layer import ObjectCall, TorchLayer
 from bnspec.layers.torch_passes import TorchPass
@@ -42,8 +43,8 @@ def find_lifecycle(subject: Any) -> frozenset[str]:
 class ObjectLayer(TorchLayer):
     """A layer that is an object of the subject's own. Saves, conversions and resets are those of `torch.nn`."""
 
-    def __init__(self, subject: Any, names: Names, device: str) -> None:
-        self._object = ObjectCall(subject)
+    def __init__(self, subject: Any, names: Names, device: str, mode: Mode) -> None:
+        self._object = ObjectCall(subject, mode)
         super().__init__(subject, names, device, self._object)
 
     def switch(self, training: bool) -> None:
@@ -71,7 +72,7 @@ class ObjectLayer(TorchLayer):
 
     def _wrap(self, holder: Any) -> ObjectLayer:
         """A layer that is told no mode, if this one was told one: copies keep it."""
-        layer = ObjectLayer(holder, self._names, self._device)
+        layer = ObjectLayer(holder, self._names, self._device, self._object.mode)
         layer._object.told = self._object.told
         return layer
 

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnspec.layers.adapter import Adapter, Names
+from bnspec.layers.modes import Mode
 from bnspec.layers.torch_lifecycle import OBJECT_ABILITIES, ObjectLayer, find_lifecycle
 from bnspec.layers.torch_tensors import LOW, TORCH
 
@@ -29,8 +30,8 @@ def _is_torchs_own(subject: Any) -> bool:
     return isinstance(subject, _BatchNorm)
 
 
-def _make_layer(subject: Any, device: str) -> ObjectLayer:
-    return ObjectLayer(subject, NAMES, device)
+def _make_layer(subject: Any, device: str, mode: Mode) -> ObjectLayer:
+    return ObjectLayer(subject, NAMES, device, mode)
 
 
 ADAPTER = Adapter(

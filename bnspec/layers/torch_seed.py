@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from bnspec.layers.adapter import Adapter, Names
+from bnspec.layers.modes import Mode
 from bnspec.layers.torch_lifecycle import OBJECT_ABILITIES, ObjectLayer, find_lifecycle
 from bnspec.layers.torch_tensors import LOW, TORCH
 
 NAMES = Names("gamma", "beta", "running_mean", "running_var", "batches")
 
 
-def _make_layer(subject: Any, device: str) -> ObjectLayer:
-    return ObjectLayer(subject, NAMES, device)
+def _make_layer(subject: Any, device: str, mode: Mode) -> ObjectLayer:
+    return ObjectLayer(subject, NAMES, device, mode)
 
 
 ADAPTER = Adapter(

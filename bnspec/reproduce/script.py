@@ -83,7 +83,7 @@ def _call_again(subject: Subject, case: Case, device: str, judged: Judgement) ->
 def _find_text(maker: object, target: str) -> Text | None:
     name = _locate(target)[1]
     if isinstance(maker, Maker):
-        if maker.late:
+        if maker.late or maker.mode.last:
             return None
         if maker.adapter.framework.array is np.ndarray:
             from bnspec.reproduce.numpy_text import NumPyText
@@ -95,7 +95,9 @@ def _find_text(maker: object, target: str) -> Text | None:
     from bnspec.layers.torch_functions import Maker as FunctionMaker
     from bnspec.reproduce.torch_text import FunctionText
 
-    return FunctionText(maker, name) if isinstance(maker, FunctionMaker) else None
+    if not isinstance(maker, FunctionMaker) or maker.signature.last:
+        return None
+    return FunctionText(maker, name)
 
 
 def _join(text: Text, target: str, clause: str, remarks: tuple[str, ...], lines: Iterable[str]) -> str:

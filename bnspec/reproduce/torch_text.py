@@ -228,7 +228,8 @@ class FunctionText(ObjectText):
     def _make(self, step: Step, layer: str) -> Iterator[str]:
         structure: Structure = step.given["structure"]
         self.structures[step.layer] = structure
-        size = f"{structure.channels}, dtype=torch.{structure.parameters}"
+        shape = self.function.signature.shape(structure.channels, structure.rank)
+        size = f"{shape if len(shape) > 1 else structure.channels}, dtype=torch.{structure.parameters}"
         ones, zeros = f"torch.ones({size})", f"torch.zeros({size})"
         gamma = ones if structure.affine and structure.scaled else "None"
         beta = zeros if structure.affine and structure.shifted else "None"
