@@ -31,7 +31,13 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "eval_without_statistics": ("batch", "refuse", "not offered"),
     "integer_input": ("refuse", "convert", "truncate"),
     "eps_default": (1e-5, 1e-3, 0.1),
-    "eps_place": ("inside the root", "outside the root", "as a floor under the variance", "nowhere"),
+    "eps_place": (
+        "inside the root",
+        "outside the root",
+        "as a floor under the variance",
+        "as a floor under the deviation",
+        "nowhere",
+    ),
 }
 """What a random dialect is made of; the last is no field, and is drawn one time in three."""
 
@@ -142,6 +148,7 @@ class Spoken:
             "inside the root": np.sqrt(var + eps),
             "outside the root": np.sqrt(var) + eps,
             "as a floor under the variance": np.sqrt(np.maximum(var, eps)),
+            "as a floor under the deviation": np.maximum(np.sqrt(var), eps),
             "nowhere": np.sqrt(var),
         }
         with np.errstate(all="ignore"):

@@ -24,7 +24,7 @@ class Answer:
     """A convention by the field of a dialect, or by a word of `BESIDES`. `value` None: it cannot be told.
 
     `seen` says what was observed; `needs`, where nothing is told, what it would take. `spoken` is false of a value that
-    no dialect may have.
+    no dialect may have. `odd` is true where what was observed is none of what was looked for.
     """
 
     field: str
@@ -32,11 +32,14 @@ class Answer:
     seen: str = ""
     needs: str = ""
     spoken: bool = True
+    odd: bool = False
 
 
 INSIDE = "inside the root"
 """Where all dialects have eps."""
-BESIDES = ("eps_place", "weights", "algorithm")
+RUNNING = "running"
+"""By what all dialects normalise in evaluation, and frozen ones in training."""
+BESIDES = ("evaluation", "eps_place", "weights", "algorithm")
 """What is told that no field of a dialect holds."""
 
 

@@ -16,6 +16,8 @@ SIZE = 1.0
 """Of the batches: as large as what buffers start from, beside which those of the size of a small sqrt(eps) are lost."""
 
 
+ALIKE, FIXED = 1e-2, 1e-6
+"""Weights that differ by less from channel to channel are of one average; from batch to batch, of one momentum."""
 FIELDS = ("stores", "momentum_weighs", "average", "constants", "weights")
 
 
@@ -70,12 +72,43 @@ def probe_buffers(bench: Bench) -> list[Answer]:
         return _tell_nothing(f"{BATCHES} batches change no buffer")
     means, variances = (np.array(each) for each in zip(*(b for b in buffers if b), strict=True))
     seen = weigh(means, np.array([rows(x).mean(1) for x in trained.batches]))
+    apart = _tell_apart(seen, variances, trained.batches)
+    if apart is not None:
+        return apart
     stored = _tell_stored(bench, seen, variances, trained.batches)
-    if np.ptp(seen, axis=1).max() > 1e-2:
+    if np.ptp(seen, axis=1).max() > ALIKE:
         needs = "a running mean that blends each batch into what was there, channel by channel alike"
-        return [stored, *(Answer(f, needs=needs) for f in FIELDS[1:])]
-    words = ", ".join(f"{weight:.4g}" for weight in seen.mean(1))
-    return [stored, *_tell_average(bench, seen), Answer("weights", words, f"the running mean after {BATCHES} batches")]
+        return [stored, *(Answer(f, needs=needs, odd=True) for f in FIELDS[1:])]
+    weights = Answer("weights", _list(seen), f"the running mean after {BATCHES} batches")
+    return [stored, *_tell_average(bench, trained, seen), weights]
+
+
+def _list(weights: Floats) -> str:
+    return ", ".join(f"{weight:.4g}" for weight in weights.mean(1))
+
+
+def _tell_apart(by_mean: Floats, variances: Floats, batches: list[Array]) -> list[Answer] | None:
+    """The answers for a layer whose running variance is averaged in another way than its running mean."""
+    m, biased = rows(batches[0]).shape[1], np.array([rows(x).var(1) for x in batches])
+    for variance, of_batch in (("biased", biased), ("unbiased", biased * m / (m - 1))):
+        by_var = weigh(variances, of_batch)
+        told = max(np.ptp(each, axis=1).max() for each in (by_mean, by_var)) < ALIKE
+        if told and np.abs(by_var - by_mean).max() > ALIKE:
+            stored = Answer("stores", variance, f"the running variance after batches of {m} values a channel")
+            needs = (
+                f"one average for both: the running mean weighs {BATCHES} batches {_list(by_mean)}, and the running"
+                f" variance {_list(by_var)}"
+            )
+            return [stored, *(Answer(f, needs=needs, odd=True) for f in FIELDS[1:])]
+    return None
+
+
+def count_before(bench: Bench, trained: Trained, seen: Floats) -> int:
+    """How many batches an instance has trained on: by its counter or, of a plain average, by the first weight."""
+    if not bench.implementation.ready_made:
+        return 0
+    counted = trained.states[0].batches
+    return round(1 / seen[0].mean()) - 1 if counted is None and np.all(seen[0] > 0) else counted or 0
 
 
 def infer_start(trained: Trained) -> tuple[Floats, Floats] | None:
@@ -123,17 +156,27 @@ def _tell_stored(bench: Bench, weights: Floats, kept: Floats, batches: list[Arra
     found = fit(seen, {"biased": biased, "unbiased": biased * m / (m - 1)}, bench.formats)
     words = f"the running variance after batches of {m} values a channel"
     value = found.told(str)
-    return Answer("stores", value, words, "" if value else "a running variance that blends in that of each batch")
+    needs = "" if value else "a running variance that blends in that of each batch"
+    return Answer("stores", value, words, needs, odd=value is None)
 
 
-def _tell_average(bench: Bench, seen: Floats) -> Iterator[Answer]:
-    momentum = bench.structure.momentum
-    words = f"the weights of {BATCHES} batches at momentum {momentum}"
+def _tell_average(bench: Bench, trained: Trained, seen: Floats) -> Iterator[Answer]:
+    momentum, promises = bench.structure.momentum, bench.implementation.promises
+    absent = promises.momentum == "absent"
+    words = f"the weights of {BATCHES} batches" + ("" if absent else f" at momentum {momentum}")
     if momentum is None:
         yield from (Answer(f, needs="a momentum that is a number") for f in ("momentum_weighs", "average", "constants"))
         return
     candidates = {key: np.broadcast_to(weights[:, None], seen.shape) for key, weights in _average(momentum)}
-    found = fit(seen, candidates, bench.formats)
+    found = fit(seen, {} if absent else candidates, bench.formats)
+    if not found.keys and np.ptp(seen) < FIXED:
+        weight = f"{seen.mean():.4g}"
+        heeded = f"a momentum that is heeded: at {momentum} as well a batch weighs {weight}"
+        declared = f"the momentum in use, bnspec_momentum = ...: a batch weighs {weight}"
+        for field in ("momentum_weighs", "constants"):
+            yield Answer(field, needs=declared if absent else heeded, odd=not absent)
+        yield Answer("average", "plain", words)
+        return
     other = "0.5, at which both weigh the same" if momentum == 0.5 else f"{momentum}"
     needs = {
         "momentum_weighs": f"another momentum than {other}",
@@ -145,8 +188,10 @@ def _tell_average(bench: Bench, seen: Floats) -> Iterator[Answer]:
         "average": found.told(lambda key: key.average),
         "constants": found.told(lambda key: key.constants),
     }
+    if told["average"] == "plain" and bench.implementation.ready_made and trained.states[0].batches != 0:
+        told["average"], needs["average"] = None, "a new layer: an instance may have trained already"
     for field, value in told.items():
-        yield Answer(field, value, words, "" if value else needs[field])
+        yield Answer(field, value, words, "" if value else needs[field], odd=not found.keys)
 
 
 def _average(momentum: float) -> Iterator[tuple[Average, Floats]]:

@@ -11,6 +11,7 @@ import numpy as np
 from bnspec.engine.isolation import find_ending
 from bnspec.identification.answers import FINE, Answer
 from bnspec.identification.bench import Bench, flat, rows
+from bnspec.identification.evaluation import probe_untracked
 from bnspec.layers.protocol import Array, Layer, State, SubjectError, as_dtype
 from bnspec.spec.formats import FORMATS
 
@@ -20,12 +21,13 @@ PLAIN_S = 10.0
 
 
 def probe_edges(bench: Bench) -> list[Answer]:
-    """one_value, empty_batch, integer_input, low_precision_output."""
+    """one_value, empty_batch, integer_input, low_precision_output, eval_without_statistics."""
     probes: dict[str, Callable[[Bench], Answer]] = {
         "one_value": probe_one_value,
         "empty_batch": probe_empty_batch,
         "integer_input": probe_integers,
         "low_precision_output": probe_low_precision,
+        "eval_without_statistics": probe_untracked,
     }
     # A child cannot call a layer that waits for threads which the fork left behind: it then is tried out here.
     # A shape that was not met before makes sure that they are called upon.
@@ -59,8 +61,10 @@ def probe_one_value(bench: Bench) -> Answer:
     values = rows(y) if y.shape == x.shape else np.full(rows(x).shape, np.nan)
     if np.allclose(values, rows(x), margin, 0):
         return Answer("one_value", "x", "y = x")
-    zeros = np.all(abs(values - beta) <= margin) and _is_finite(after)
-    return Answer("one_value", "zeros" if zeros else "as is", f"y = {values.ravel()[0]:.4g}")
+    finite = _is_finite(after)
+    zeros = np.all(abs(values - beta) <= margin) and finite
+    seen = f"y = {values.ravel()[0]:.4g}" + ("" if finite else ", and running statistics that are not finite")
+    return Answer("one_value", "zeros" if zeros else "as is", seen)
 
 
 def _fill(parameter: Array | None, value: float) -> Array | None:

@@ -12,6 +12,7 @@ from bnspec.identification.answers import BESIDES, Answer
 from bnspec.identification.bench import Bench
 from bnspec.identification.buffers import probe_buffers
 from bnspec.identification.edges import probe_edges
+from bnspec.identification.evaluation import probe_evaluation
 from bnspec.identification.naming import CONVENTIONS, Nearest, as_dialect, find_nearest, speak
 from bnspec.identification.output import probe_output
 from bnspec.identification.settings import probe_settings
@@ -69,7 +70,7 @@ def _check_plain(bench: Bench) -> None:
 def _probe(bench: Bench) -> dict[str, Answer]:
     output, buffers = ({a.field: a for a in probe(bench)} for probe in (probe_output, probe_buffers))
     found = output | buffers | {"constants": _join(output["constants"], buffers.get("constants"))}
-    found |= {a.field: a for a in (*probe_settings(bench), *probe_edges(bench))}
+    found |= {a.field: a for a in (*probe_settings(bench), *probe_edges(bench), probe_evaluation(bench))}
     averages = all(found[f].value is not None for f in ("stores", "momentum_weighs", "average"))
     found["algorithm"] = probe_algorithm(bench, as_dialect(find_nearest(found), found.values()), averages=averages)
     return {field: found[field] for field in (*CONVENTIONS, *BESIDES) if field in found}

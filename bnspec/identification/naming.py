@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bnspec.identification.answers import INSIDE, Answer
+from bnspec.identification.answers import INSIDE, RUNNING, Answer
 from bnspec.spec.dialects import DIALECTS, FIELDS, ROWS, Dialect, is_frozen
 
 ESSENTIAL = ("training_statistics", "normalises_with", "stores", "momentum_weighs", "average", "constants")
@@ -34,7 +34,7 @@ class Nearest:
 def find_nearest(answers: Mapping[str, Answer]) -> Nearest:
     """Compare what was told with each row; an essential field weighs more than all others together.
 
-    What nobody tried is half a difference in the choice of the nearest, and none for who cannot be told apart from it.
+    What nobody tried is nearly a difference in the choice of the nearest, and none in what is like the nearest.
     """
     told = {f: answers[f].value for f in CONVENTIONS if f in answers and answers[f].value is not None}
     apart = {row.name: _differ(row, told) for row in ROWS}
@@ -48,7 +48,7 @@ def _weigh(row: Dialect, apart: tuple[str, ...], told: Mapping[str, Any]) -> tup
     essential = sum(f in ESSENTIAL for f in apart)
     if row.stores == "nothing" and "stores" in apart:
         essential += sum(f in told for f in ("momentum_weighs", "average"))
-    return essential, len(apart) + sum(getattr(row, f) in UNKNOWN for f in told) / 2
+    return essential, len(apart) + sum(getattr(row, f) in UNKNOWN for f in told) * 3 / 4
 
 
 def _differ(row: Dialect, told: Mapping[str, Any]) -> tuple[str, ...]:
@@ -67,23 +67,29 @@ def _matters(row: Dialect, field: str) -> bool:
 
 
 def _agrees(field: str, of_row: Any, value: Any) -> bool:
-    """Of ranks a part is enough, as a layer may be made for one, and an option that is not offered breaks nothing."""
-    return set(value) <= set(of_row) if field == "ranks" else bool(value in (of_row, "not offered"))
+    """Of ranks a part is enough, as a layer may be made for one, and an option that is not offered breaks nothing; nor
+    does one that is refused where the row does not offer it."""
+    if field == "ranks":
+        return set(value) <= set(of_row)
+    refused = field in ("momentum_none", "eval_without_statistics") and value in ("refused", "refuse")
+    return bool(value in (of_row, "not offered") or (refused and of_row == "not offered"))
 
 
 def speak(nearest: Nearest, answers: Mapping[str, Answer]) -> str:
     """One sentence; a second and a third where eps stands elsewhere, or something essential could not be told."""
-    if "training_statistics" in answers and answers["training_statistics"].value is None:
+    odd = [FIELDS[f] for f in ESSENTIAL if f in answers and answers[f].value is None and answers[f].odd]
+    if odd:
         return (
-            "It speaks no dialect that can be named: what normalises a training batch could not be told; what could be"
-            f" is nearest to {nearest.names[0]}."
+            f"It speaks no dialect that can be named, as it does what none does: {', '.join(odd)} could not be told."
+            f" What could be is nearest to {nearest.names[0]}.{_tell_evaluation(answers)}"
         )
     first, *others = nearest.names
     row = nearest.dialect
     also = f" (or {', '.join(others[: NAMED - 1])}, which cannot be told apart here)" if others else ""
     start = f"It speaks the dialect {first}{also}, that of {row.implementation}"
     place = answers["eps_place"].value if "eps_place" in answers else None
-    beyond = "" if place in (None, INSIDE) else f" eps stands {place}, where no dialect has it."
+    beyond = "" if place in (None, INSIDE) else f" eps stands {place}, as in no dialect."
+    beyond += _tell_evaluation(answers)
     untold = [FIELDS[f] for f in ESSENTIAL if f in answers and answers[f].value is None and _matters(row, f)]
     beyond += f" Not told: {', '.join(untold)}." if untold else ""
     if not nearest.differing:
@@ -94,6 +100,15 @@ def speak(nearest: Nearest, answers: Mapping[str, Answer]) -> str:
     *most, last = exceptions
     listed = f"{', '.join(most)} and {last}" if most else last
     return f"{start}, except that {listed}.{beyond}"
+
+
+def _tell_evaluation(answers: Mapping[str, Answer]) -> str:
+    found = answers.get("evaluation")
+    if found is None or found.value in (RUNNING, "not offered"):
+        return ""
+    if found.value is None:
+        return " Not told: what normalises in evaluation."
+    return f" In evaluation the {found.value} normalises, where all dialects have the running statistics."
 
 
 def as_dialect(nearest: Nearest, answers: Iterable[Answer]) -> Dialect:

@@ -38,7 +38,8 @@ class Implementation:
 
     `versions`, `forks`, `compiles` and `channel_axis` are as declared (`bnspec.layers.declarations`); `defaults` of eps
     and momentum are those of the signature, where it has any; `understood` says how a function is called, and which
-    channels and ranks the target refused when it was tried out.
+    channels and ranks the target refused when it was tried out; `ready_made` is true of an instance, which may have
+    trained already.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Implementation:
     channel_axis: int | None = None
     defaults: Mapping[str, float | None] = field(default_factory=dict)
     understood: str = ""
+    ready_made: bool = False
 
     def make(self, structure: Structure) -> Layer:
         """A new layer. Raises SubjectError of stage construction."""
@@ -141,7 +143,7 @@ def _complete(
     ]
     if unproven.cumulative and try_call(make, replace(called, momentum=None), training=True, times=2).dtype:
         abilities |= {"cumulative"}
-    if unproven.untracked and try_call(make, replace(called, tracked=False), training=False).dtype:
+    if unproven.untracked and _evaluates(draft, replace(called, tracked=False)):
         abilities |= {"untracked"}
     promises = replace(
         promises,
@@ -154,6 +156,16 @@ def _complete(
     if refused and unproven.moved is not None:
         words.append(tell_moved(unproven.moved, called, ranks))
     return replace(draft, promises=promises, understood="; ".join(filter(None, words)))
+
+
+def _evaluates(draft: Implementation, structure: Structure) -> bool:
+    """Does an evaluation return an array? Of a layer without running statistics it may end the process."""
+    from bnspec.engine.isolation import find_ending
+
+    def evaluate() -> bool:
+        return try_call(draft.make, structure, training=False).dtype is not None
+
+    return (not draft.forks or find_ending(evaluate) is None) and evaluate()
 
 
 def leave_out(promises: Promises, without: frozenset[str]) -> Promises:

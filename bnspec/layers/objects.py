@@ -95,6 +95,7 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
         -1 if declared.channels_last else declared.channel_axis,
         source.defaults,
         f"a layer of {base.channels} channels alone, as {refused}" if refused else "",
+        isinstance(source, Template),
     )
     free = promises.momentum == "free" and "running_statistics" in offers
     wide = () if source.takes("dtype") else adapter.probed_dtypes
