@@ -121,7 +121,7 @@ def make_subject(
             f"dialect {name!r} averages with what the buffers do not hold, and the target makes its buffers with the"
             " first batch, so that no state can be given to it: make them in the constructor, or name another dialect"
         )
-    _check_fixed(promises, request, chosen)
+    _check_fixed(promises, request, chosen, ready_made=implementation.ready_made)
     left_out = set(request.without) | (set() if may_average(chosen) else {"cumulative"})
     recipe = None if target is None else Recipe(target, dict(arguments), request)
     judged = replace(promises, abilities=promises.abilities - left_out)
@@ -132,17 +132,17 @@ HEADROOM = 2.0**32
 """Cases hold variances up to about 2^30 times eps, which a buffer must be able to hold."""
 
 
-def _check_fixed(promises: Promises, request: Request, dialect: Dialect) -> None:
+def _check_fixed(promises: Promises, request: Request, dialect: Dialect, *, ready_made: bool) -> None:
     """Refuse an eps or momentum that the target fixes outside of what is specified."""
-    eps = promises.eps
+    eps, advice = promises.eps, "make it with another" if ready_made else "give another, as --arg eps=1e-5"
     if eps is not None and not eps > 0:
-        raise UsageError(f"eps is {eps}, and batch norm is specified for eps > 0: give another, as --arg eps=1e-5")
+        raise UsageError(f"eps is {eps}, and batch norm is specified for eps > 0: {advice}")
     formats = [PRECISIONS[dtype].storage for dtype in request.dtypes or promises.dtypes]
     narrow = min((arithmetic_of(f) for f in formats), key=lambda f: f.emax)
     if eps is not None and not narrow.smallest_normal <= eps <= narrow.largest / HEADROOM:
         raise UsageError(
             f"eps is {eps}: for {narrow.name} arithmetic it is judged from {narrow.smallest_normal:.1e} to"
-            f" {narrow.largest / HEADROOM:.0e}; give another, as --arg eps=1e-5"
+            f" {narrow.largest / HEADROOM:.0e}; {advice}"
         )
     if promises.momentum == "absent" and not is_frozen(dialect):
         raise UsageError(
@@ -151,6 +151,7 @@ def _check_fixed(promises: Promises, request: Request, dialect: Dialect) -> None
         )
     if promises.momentum == "average" and not may_average(dialect):
         raise UsageError(
-            f"momentum is fixed at None, and dialect {dialect.name!r} has no plain average: give a number, as --arg"
-            " momentum=0.1, or another --dialect"
+            f"momentum is fixed at None, and dialect {dialect.name!r} has no plain average:"
+            f" {'make it with a number' if ready_made else 'give a number, as --arg momentum=0.1'}, or name another"
+            " --dialect"
         )

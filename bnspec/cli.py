@@ -42,10 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _is_usage(error: Exception) -> bool:
-    from bnspec.cases.case import AddressError
-    from bnspec.engine.plan import UsageError
-    from bnspec.layers.target import TargetError
-    from bnspec.selftest import UnknownLayer
+    try:
+        from bnspec.cases.case import AddressError
+        from bnspec.engine.plan import UsageError
+        from bnspec.layers.target import TargetError
+        from bnspec.selftest import UnknownLayer
+    except ImportError:  # which then is what went wrong
+        return False
 
     return isinstance(error, TargetError | UsageError | AddressError | UnknownClause | UnknownLayer)
 

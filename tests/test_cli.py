@@ -180,6 +180,12 @@ def test_a_fault_of_the_suite_looks_like_no_verdict(monkeypatch: pytest.MonkeyPa
     assert "a fault of bnspec" in err.splitlines()[-1]
 
 
+def test_a_broken_bnspec_is_no_verdict(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    monkeypatch.setitem(sys.modules, "bnspec.engine.plan", None)
+    assert main(["identify", "reference:numpy"]) == 4
+    assert "a fault of bnspec" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_an_interrupt_certifies_nothing(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

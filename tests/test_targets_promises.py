@@ -264,5 +264,22 @@ def test_what_does_not_keep_its_settings_is_not_set_anew() -> None:
 
 
 def test_ranks_that_were_refused_are_said() -> None:
-    assert "without other ranks: rank 3 raised RuntimeError" in resolve(SEED).understood
+    assert "without other ranks: rank 3, 4, 5 raised RuntimeError: The size of" in resolve(SEED).understood
     assert resolve(REFERENCE).understood == ""
+
+
+class SmallEps(nn.BatchNorm2d):
+    """Settings within what its author thought of."""
+
+    def __init__(self, num_features: int, eps: float = 1e-4, momentum: float = 0.2) -> None:
+        if not (1e-8 < eps < 1e-2 and 0 < momentum < 1):
+            raise ValueError(f"eps {eps} and momentum {momentum}")
+        super().__init__(num_features, eps, momentum)
+
+
+def test_settings_that_a_constructor_refuses_are_kept_to_its_defaults() -> None:
+    promises, understood = resolve(SmallEps).promises, resolve(SmallEps).understood
+    assert (promises.eps, promises.momentum) == (1e-4, 0.2)
+    assert "a layer of eps 0.0001 alone, as SmallEps(num_features=3, eps=1.0, momentum=0.1) cannot" in understood
+    assert "a layer of momentum 0.2 alone, as SmallEps(num_features=3, eps=1e-05, momentum=0.0) cannot" in understood
+    assert bnspec.certify(SmallEps, profile="smoke", dtypes=["float32"]).exit_code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -19,6 +20,31 @@ def declaring(**declarations: Any) -> type:
     return type("Declaring", (RIGHT.PlainTorch,), {f"bnspec_{name}": value for name, value in declarations.items()})
 
 
+class Locked(RIGHT.PlainTorch):  # type: ignore[misc]  # of a module loaded by its path
+    """What cannot be copied."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__(num_features)
+        self.lock = threading.Lock()
+
+
+class OfArrays:
+    """A course's constructor."""
+
+    def __init__(self, gamma: Any, beta: Any, momentum: float = 0.9) -> None:
+        raise NotImplementedError
+
+
+def of_a_dictionary(x: Any, gamma: Any, beta: Any, bn_param: dict[str, Any]) -> Any:
+    """A course's function."""
+    raise NotImplementedError
+
+
+def of_alpha(x: Any, running_mean: Any, running_var: Any, training: bool, alpha: float = 0.1) -> Any:
+    """A momentum by no name that is known, and no eps."""
+    return F.batch_norm(x, running_mean, running_var, None, None, training, alpha)
+
+
 def without_arrays() -> nn.Module:
     """Of however many channels a batch has."""
     return nn.BatchNorm1d(3, affine=False, track_running_stats=False)
@@ -34,6 +60,14 @@ def without_arrays() -> nn.Module:
         ),
         (REFUSED.WithoutBackward, {}, ["nearest is a NumPy layer", "missing are: backward", "--without"]),
         (3, {}, ["int gives a int", "Known are"]),
+        (Locked(3), {}, ["cannot pickle '_thread.lock'", "an instance is judged by copies of it: name its class"]),
+        (
+            OfArrays,
+            {},
+            ["constructed with gamma and beta", "def layer(num_features", "return OfArrays(gamma=..., beta"],
+        ),
+        (of_a_dictionary, {}, ["needs a value for 'bn_param'", "wrap it in def bn(x, gamma, beta, running_mean, "]),
+        (of_alpha, {}, ["takes no eps by the name eps or epsilon: name it so, or declare", "on the function"]),
         (RIGHT.PlainTorch(3), {"eps": 1.0}, ["instance of PlainTorch takes no arguments", "name its class"]),
         (RIGHT.PlainTorch, {"epz": 1.0}, ["PlainTorch has no parameter 'epz'", "did you mean eps?"]),
         (F.batch_norm, {"epz": 1.0}, ["batch_norm has no parameter 'epz'", "did you mean eps?"]),

@@ -56,7 +56,8 @@ def _check_plain(bench: Bench) -> None:
     """An error of a layer that fails on any batch would else be taken for a refusal of each odd one."""
     name, eps, x = bench.implementation.name, bench.structure.eps, bench.batch(1)
     if not eps > 0:
-        raise TargetError(f"eps is {eps}, and batch norm is specified for eps > 0: give another, as --arg eps=1e-5")
+        advice = "make it with another" if bench.implementation.ready_made else "give another, as --arg eps=1e-5"
+        raise TargetError(f"eps is {eps}, and batch norm is specified for eps > 0: {advice}")
     bench.implementation.framework.write_globals(bench.implementation.framework.settings.get("plain", {}))
     try:
         bench.run(bench.make(), x)

@@ -14,6 +14,7 @@ from bnspec.layers.target import TargetError, suggest
 CHANNEL_NAMES = ("num_features", "dim", "channels", "num_channels", "features", "n_features", "size", "C")
 EPS_NAMES = ("eps", "epsilon")
 MOMENTUM_NAMES = ("momentum", "exponential_average_factor", "decay_rate", "decay")
+PARAMETER_NAMES = ("gamma", "beta", "weight", "bias", "running_mean", "running_var")
 MODE_NAMES = ("training", "train", "is_training", "train_flg")
 TRACKING, AFFINE, BIAS, SCALE = "track_running_stats", "affine", "bias", "scale"
 OPTIONS = (TRACKING, AFFINE, BIAS, SCALE)
@@ -153,6 +154,12 @@ def read_construction(maker: Callable[..., Any], arguments: dict[str, Any]) -> C
         channels = "" if required[0].kind is required[0].POSITIONAL_ONLY else required[0].name
     else:
         channels = "" if inspect.Parameter.VAR_POSITIONAL in kinds else None
+    if required and all(p.name in PARAMETER_NAMES for p in required[:2]) and len(required) > 1:
+        given = ", ".join(f"{p.name}=..." for p in required)
+        raise TargetError(
+            f"{name} is constructed with {' and '.join(p.name for p in required)}: name a function of the number of"
+            f" channels that makes one, def layer(num_features, eps=1e-5, momentum=0.1): return {name}({given})"
+        )
     for missing in required:
         if missing.name != channels and not (channels == "" and missing is required[0]):
             raise TargetError(

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import math
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -68,8 +69,14 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
     if source.fixed.get("dtype") is not None:
         declared = replace(declared, dtypes=(adapter.framework.name_dtype(source.fixed["dtype"]),))
     promises = leave_out(_promise(source, adapter, subject, declared, mode), without)
+    limits = [f"a layer of {base.channels} channels alone, as {refused}"] if refused else []
     if refused:
         promises = replace(promises, channels=base.channels)
+    for setting, value, why in _find_limits(source, base, promises):
+        promises = replace(promises, **{setting: value})  # type: ignore[arg-type]  # eps or momentum, a number each
+        if setting == "momentum":
+            promises = replace(promises, abilities=promises.abilities - {"cumulative"})
+        limits.append(f"a layer of {setting} {value} alone, as {why}")
     if not _keeps_settings(source, subject, base):
         promises = replace(promises, abilities=promises.abilities - {"retunes"})
     base = Structure(
@@ -94,7 +101,7 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
         declared.compiles,
         -1 if declared.channels_last else declared.channel_axis,
         source.defaults,
-        f"a layer of {base.channels} channels alone, as {refused}" if refused else "",
+        "; ".join(limits),
         isinstance(source, Template),
     )
     free = promises.momentum == "free" and "running_statistics" in offers
@@ -171,9 +178,35 @@ def _build_trial(source: Source) -> tuple[Structure, Any, str]:
             with calling("construction"):
                 return structure, source.build(structure), first
         except (SubjectError, SystemExit) as error:
-            reason = error.reason if isinstance(error, SubjectError) else f"raised SystemExit: {error.code}"
-            first = first or f"{source.tell(structure)} cannot be called: it {reason}"
-    raise TargetError(f"{first}; give the arguments that it needs, --arg NAME=VALUE")
+            first = first or _tell_refusal(source, structure, error)
+    advice = "give the arguments that it needs, --arg NAME=VALUE"
+    if isinstance(source, Template):
+        advice = "an instance is judged by copies of it: name its class, or a function that makes one"
+    raise TargetError(f"{first}; {advice}")
+
+
+def _tell_refusal(source: Source, structure: Structure, error: SubjectError | SystemExit) -> str:
+    reason = error.reason if isinstance(error, SubjectError) else f"raised SystemExit: {error.code}"
+    return f"{source.tell(structure)} cannot be called: it {reason}"
+
+
+EDGES: dict[str, tuple[float, ...]] = {"eps": (1.0, 1e-12), "momentum": (0.0, 1.0)}
+"""The settings at the ends of what cases ask for."""
+
+
+def _find_limits(source: Source, built: Structure, promises: Promises) -> Iterator[tuple[str, float, str]]:
+    """Which setting a constructor takes and does not let choose freely, the value to keep to, and what it said."""
+    for setting, free in (("eps", promises.eps is None), ("momentum", promises.momentum == "free")):
+        for value in EDGES[setting] if free and source.takes(setting) else ():
+            structure = replace(built, **{setting: value})  # type: ignore[arg-type]  # by the name of a number
+            try:
+                with calling("construction"):
+                    source.build(structure)
+            except (SubjectError, SystemExit) as error:
+                default = source.defaults.get(setting)
+                kept = getattr(built, setting) if default is None else default
+                yield setting, kept, _tell_refusal(source, structure, error)
+                break
 
 
 def _find_adapter(name: str, subject: Any, without: frozenset[str]) -> Adapter:

@@ -74,12 +74,12 @@ def probe_ranks(make: Make, base: Structure) -> tuple[tuple[int, ...], str]:
 
 
 def _tell_refusals(tried: Mapping[int, Outcome]) -> str:
-    """Of what ranks a batch raised what, those of one reason together."""
-    reasons: dict[str, list[str]] = {}
+    """Of what ranks a batch raised what, those of one kind of error together, with the first one's message."""
+    kinds: dict[str, tuple[str, list[str]]] = {}
     for rank, outcome in tried.items():
         reason = "gave y more axes than x" if outcome.error is None else outcome.error.reason
-        reasons.setdefault(reason, []).append(str(rank))
-    return "; ".join(f"rank {', '.join(ranks)} {reason}" for reason, ranks in reasons.items())
+        kinds.setdefault(reason.partition(":")[0], (reason, []))[1].append(str(rank))
+    return "; ".join(f"rank {', '.join(ranks)} {reason}" for reason, ranks in kinds.values())
 
 
 def tell_moved(make: Make, base: Structure, ranks: tuple[int, ...]) -> str:

@@ -34,6 +34,8 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "eps": EPS_NAMES,
 }
 """By what a parameter of each role is known; the first name that the function has is taken."""
+WRAP = "wrap it in def bn(x, gamma, beta, running_mean, running_var, training, momentum, eps)"
+"""What helps where a function has its arrays or its mode in something else, a dictionary say."""
 CHANNELS, RANKS = 3, (2, 4, 3, 5)
 """Of the batches that a function is tried out with."""
 
@@ -130,7 +132,9 @@ def is_batch_norm(obj: Any) -> bool:
         return False
     if has["training"] and not has["gamma"]:
         wanted = " and ".join(" or ".join(PARAMETERS[role]) for role in BUFFERS)
-        raise TargetError(f"{name_of(obj)} has no parameters {wanted}, by which a function of batch norm is known")
+        raise TargetError(
+            f"{name_of(obj)} has no parameters {wanted}, by which a function of batch norm is known: {WRAP}"
+        )
     return has["gamma"]
 
 
@@ -145,7 +149,7 @@ def read_signature(function: Callable[..., Any], arguments: Mapping[str, Any]) -
     for role in ("x", *(("training", *BUFFERS) if stored else ())):
         if not roles[role]:
             names = " or ".join(PARAMETERS[role])
-            raise TargetError(f"{name} has no parameter {names}: add it, or wrap it in a function that has")
+            raise TargetError(f"{name} has no parameter {names}: add it, or {WRAP}")
     filled = {*roles.values(), *arguments}
     for parameter in parameters.values():
         open_ended = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
@@ -154,6 +158,7 @@ def read_signature(function: Callable[..., Any], arguments: Mapping[str, Any]) -
             raise TargetError(
                 f"{name} needs a value for {parameter.name!r}: give it, --arg {parameter.name}=VALUE"
                 + (f", or name it as what it is: {unfound}" if unfound else "")
+                + f"; where it is no number, {WRAP}"
             )
     bound = function.keywords if isinstance(function, functools.partial) else {}
     given = {**bound, **arguments}
