@@ -7,7 +7,6 @@ import importlib
 import inspect
 import math
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,10 +24,10 @@ from bnspec.layers.implementation import Implementation, Unproven, complete, lea
 from bnspec.layers.modes import Mode, find_mode
 from bnspec.layers.probing import plain_batch
 from bnspec.layers.promises import Promises, pick_momentum
-from bnspec.layers.protocol import Layer, Structure, SubjectError, calling
+from bnspec.layers.protocol import Layer, Structure, SubjectError
 from bnspec.layers.target import TargetError
+from bnspec.layers.trials import build_trial, keep_to_limits
 
-TRIAL_CHANNELS = (3, 4, 8)
 LATE = frozenset({"running_statistics", "evaluation", "switches", "counter"})
 """What a layer may come to offer by its first batch, which makes its running statistics."""
 
@@ -60,7 +59,7 @@ FUNCTION_SHAPE = "a function with the parameters of torch.nn.functional.batch_no
 def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str]) -> Implementation:
     """An implementation from a class, a factory or an instance. Raises TargetError."""
     source = _find_source(obj, arguments)
-    base, subject, refused = _build_trial(source)
+    base, subject, refused = build_trial(source)
     declared = read_declarations(obj, subject)
     without = check_abilities(without, "--without") | set(declared.without)
     adapter = _find_adapter(source.name, subject, without)
@@ -69,16 +68,7 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
     if source.fixed.get("dtype") is not None:
         declared = replace(declared, dtypes=(adapter.framework.name_dtype(source.fixed["dtype"]),))
     promises = leave_out(_promise(source, adapter, subject, declared, mode), without)
-    limits = [f"a layer of {base.channels} channels alone, as {refused}"] if refused else []
-    if refused:
-        promises = replace(promises, channels=base.channels)
-    for setting, value, why in _find_limits(source, base, promises):
-        promises = replace(promises, **{setting: value})  # type: ignore[arg-type]  # eps or momentum, a number each
-        if setting == "momentum":
-            promises = replace(promises, abilities=promises.abilities - {"cumulative"})
-        limits.append(f"a layer of {setting} {value} alone, as {why}")
-    if not _keeps_settings(source, subject, base):
-        promises = replace(promises, abilities=promises.abilities - {"retunes"})
+    promises, limits = keep_to_limits(source, subject, base, promises, refused)
     base = Structure(
         promises.channels or base.channels,
         base.rank,
@@ -101,7 +91,7 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
         declared.compiles,
         -1 if declared.channels_last else declared.channel_axis,
         source.defaults,
-        "; ".join(limits),
+        limits,
         isinstance(source, Template),
     )
     free = promises.momentum == "free" and "running_statistics" in offers
@@ -161,52 +151,6 @@ def _find_source(obj: Any, arguments: dict[str, Any]) -> Source:
         kind = type(obj).__qualname__
         raise TargetError(f"an instance of {kind} takes no arguments: name its class, or leave out --arg")
     return Template(obj)
-
-
-def _build_trial(source: Source) -> tuple[Structure, Any, str]:
-    """What a first layer of the subject's was built for, the layer, and which number of channels could not be had.
-
-    Raises TargetError.
-    """
-    fixed = source.fixed
-    eps = read_number("eps", fixed.get("eps", 1e-5))
-    momentum = read_number("momentum", fixed["momentum"]) if fixed.get("momentum") is not None else 0.1
-    first = ""
-    for channels in (fixed["channels"],) if "channels" in fixed else TRIAL_CHANNELS:
-        structure = Structure(channels, 2, "float32", "cpu", eps, momentum)
-        try:
-            with calling("construction"):
-                return structure, source.build(structure), first
-        except (SubjectError, SystemExit) as error:
-            first = first or _tell_refusal(source, structure, error)
-    advice = "give the arguments that it needs, --arg NAME=VALUE"
-    if isinstance(source, Template):
-        advice = "an instance is judged by copies of it: name its class, or a function that makes one"
-    raise TargetError(f"{first}; {advice}")
-
-
-def _tell_refusal(source: Source, structure: Structure, error: SubjectError | SystemExit) -> str:
-    reason = error.reason if isinstance(error, SubjectError) else f"raised SystemExit: {error.code}"
-    return f"{source.tell(structure)} cannot be called: it {reason}"
-
-
-EDGES: dict[str, tuple[float, ...]] = {"eps": (1.0, 1e-12), "momentum": (0.0, 1.0)}
-"""The settings at the ends of what cases ask for."""
-
-
-def _find_limits(source: Source, built: Structure, promises: Promises) -> Iterator[tuple[str, float, str]]:
-    """Which setting a constructor takes and does not let choose freely, the value to keep to, and what it said."""
-    for setting, free in (("eps", promises.eps is None), ("momentum", promises.momentum == "free")):
-        for value in EDGES[setting] if free and source.takes(setting) else ():
-            structure = replace(built, **{setting: value})  # type: ignore[arg-type]  # by the name of a number
-            try:
-                with calling("construction"):
-                    source.build(structure)
-            except (SubjectError, SystemExit) as error:
-                default = source.defaults.get(setting)
-                kept = getattr(built, setting) if default is None else default
-                yield setting, kept, _tell_refusal(source, structure, error)
-                break
 
 
 def _find_adapter(name: str, subject: Any, without: frozenset[str]) -> Adapter:
@@ -271,20 +215,12 @@ def _lacks_buffers(adapter: Adapter, subject: Any) -> bool:
 
 def _look_later(source: Source, adapter: Adapter, mode: Mode) -> frozenset[str]:
     """What another layer offers after a training batch."""
-    structure, subject, _ = _build_trial(source)
+    structure, subject, _ = build_trial(source)
     try:
         adapter.make_layer(subject, structure.device, mode).run(plain_batch(structure), training=True)
     except SubjectError:
         return frozenset()
     return adapter.offered(subject)
-
-
-def _keeps_settings(source: Source, subject: Any, built: Structure) -> bool:
-    """Do the attributes eps and momentum hold what the constructor was given?"""
-    given = {
-        name: getattr(built, name) for name in ("eps", "momentum") if source.takes(name) and name not in source.fixed
-    }
-    return all(read_attribute(subject, name, value) == value for name, value in given.items())
 
 
 def _without_native_dtype(source: Source, adapter: Adapter, base: Structure) -> Source:
