@@ -104,6 +104,13 @@ def test_what_looks_like_markdown_is_shown_as_it_is() -> None:
     assert "it is *another*" in html
 
 
+def test_markdown_says_what_was_understood_and_left_out() -> None:
+    report = target_report(passing())
+    assert "Understood" not in render(report)
+    told = replace(report, scope={**report.scope, "understood": "without other ranks: rank 3 raised ValueError: a|b"})
+    assert "<p>Understood as without other ranks: rank 3 raised ValueError: a|b.</p>" in render(told)
+
+
 def test_a_failure_cannot_leave_its_block() -> None:
     odd = clause_report("F1", "crashed", why="```\n# out", case=None)
     assert "<h1>" not in render(target_report([odd]))

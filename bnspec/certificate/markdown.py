@@ -19,6 +19,8 @@ def render_markdown(certificate: Certificate) -> str:
 def _render_target(report: TargetReport) -> Iterator[str]:
     yield f"### `{report.target}` {report.verdict}\n"
     yield f"{_escape(render_verdict(report))}\n"
+    if report.scope.get("understood"):
+        yield f"Understood as {_escape(str(report.scope['understood']))}.\n"
     told, others = select_told(report)
     for clause in told:
         yield from ("```text", *(line.removeprefix("  ") for line in render_failure(clause, report)), "```\n")
