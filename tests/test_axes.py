@@ -178,6 +178,22 @@ def test_parameters_are_handed_over_in_the_shape_in_which_more_ranks_return() ->
     assert identify(shaped).nearest.names[0] == "d2l"
 
 
+def returned(x: Array, gamma: Array, beta: Array, running_mean: Array, running_var: Array, training: bool = True,
+             momentum: float = 0.1, eps: float = 1e-5) -> tuple[Array, Array, Array]:  # fmt: skip
+    """Statistics of the axes of a batch, parameters of whatever shape."""
+    mean, var = running_mean.reshape(-1).copy(), running_var.reshape(-1).copy()
+    y = of_arrays(x, gamma.reshape(-1), beta.reshape(-1), mean, var, training, momentum, eps)
+    shape = (1, -1, *[1] * (x.ndim - 2))
+    if running_mean.shape != mean.reshape(shape).shape:
+        return y, running_mean + mean.reshape(shape), running_var + var.reshape(shape)
+    return y, mean.reshape(shape), var.reshape(shape)
+
+
+def test_a_shape_in_which_the_statistics_do_not_come_back_is_none() -> None:
+    assert not failed(judge(returned))
+    assert "shape (1, C, 1, ...)" in resolve(returned).understood
+
+
 def test_images_are_judged_then() -> None:
     assert "F1" in failed(judge(instance, dialect="d2l"))
 

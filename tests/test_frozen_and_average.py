@@ -10,11 +10,11 @@ from torch import nn
 
 import bnspec
 from bnspec.api import make_subject
-from bnspec.cases.strategies import MOMENTA
 from bnspec.certificate.model import TargetReport
 from bnspec.engine.blocks import Block, literal_cases
 from bnspec.engine.plan import Request, UsageError
 from bnspec.identification.identity import identify
+from bnspec.layers.promises import MOMENTA
 from bnspec.layers.target import load_target
 
 LAYERS = Path(__file__).parent / "targets/frozen_layers.py"

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bnspec.identification.identity import Identity, identify
 from bnspec.identification.settings import tell_shape
+from bnspec.layers.target import TargetError
 from bnspec.mutants.numpy_base import BatchNorm
 
 Array = NDArray[Any]
@@ -43,7 +44,7 @@ def test_what_normalises_in_evaluation_is_told() -> None:
     assert value(identify(nn.BatchNorm1d), "evaluation") == "running"
     by_batch, neither = identify(EvaluatesByTheBatch), identify(Doubles)
     assert value(by_batch, "evaluation") == "batch"
-    assert "In evaluation the batch normalises, where all dialects have the running statistics." in by_batch.sentence
+    assert "What normalises in evaluation is: batch; in all dialects it is the running statistics" in by_batch.sentence
     assert value(neither, "evaluation") is None
     assert neither.sentence.endswith("Not told: what normalises in evaluation.")
     assert value(identify(nn.BatchNorm1d, arguments={"track_running_stats": False}), "evaluation") == "not offered"
@@ -150,10 +151,39 @@ class FloorUnderDeviation(BatchNorm):
 def test_where_eps_stands_is_told() -> None:
     assert value(identify(FloorUnderDeviation), "eps_place") == "as a floor under the deviation"
     found = identify(Fixed)
-    assert value(found, "eps_place") == "inside the root as 0.001, whatever is asked for"
+    assert value(found, "eps_place") == "inside the root as 0.001 where 0.1 is asked for"
     assert value(found, "normalises_with") == "biased"
     assert value(found, "constants") is not None or found.answers["constants"].needs
-    assert "eps stands inside the root as 0.001, whatever is asked for, as in no dialect." in found.sentence
+    assert "eps stands inside the root as 0.001 where 0.1 is asked for, as in no dialect." in found.sentence
+
+
+class NoneInEvaluation(BatchNorm):
+    """eps in training alone."""
+
+    def rstd(self, var: Array) -> Array:
+        return np.asarray(1 / np.sqrt(var + (self.eps if self.training else 0)), var.dtype)
+
+
+def test_an_evaluation_without_eps_is_told() -> None:
+    found = identify(NoneInEvaluation)
+    assert str(value(found, "evaluation")).startswith("running, with eps ")
+    assert "in all dialects it is the running statistics, eps inside" in found.sentence
+
+
+class Grows(nn.BatchNorm2d):
+    """The usual slip: (C,) blended with (1, C, 1, 1)."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # as above
+        y = super().forward(input)
+        if self.training:
+            self.running_mean = self.running_mean.reshape(-1) + torch.zeros(1, self.num_features, 1, 1)  # type: ignore[union-attr]
+            self.running_var = self.running_var.reshape(-1) + torch.zeros(1, self.num_features, 1, 1)  # type: ignore[union-attr]
+        return y
+
+
+def test_buffers_that_grow_end_it() -> None:
+    with pytest.raises(TargetError, match="its running statistics have 9 and 9 values, not 3"):
+        identify(Grows)
 
 
 # Axes, shapes, ranks, defaults
@@ -190,7 +220,8 @@ def test_of_what_normalises_in_another_way_no_dialect_is_named() -> None:
 def test_one_channel_tells_no_shape() -> None:
     assert tell_shape((1,), 1, 2) == "(C,)"
     assert tell_shape((1, 1, 1, 1), 1, 4) is None
-    assert value(identify(nn.BatchNorm2d(1)), "buffer_shape") == "(C,)"
+    found = identify(nn.BatchNorm2d, arguments={"num_features": 1})
+    assert (value(found, "buffer_shape"), value(found, "stores")) == ("(C,)", "unbiased")
 
 
 def test_a_default_of_none_is_said() -> None:

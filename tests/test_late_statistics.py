@@ -50,6 +50,32 @@ class FromZeros(FromZeroAndOne):
         super().learn(mean, var, m)
 
 
+class OfImages(FromZeroAndOne):
+    """Of rank 4 alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4:
+            raise ValueError("images are wanted")
+        return super().forward(x)
+
+
+class Biased(OfImages):
+    """What it stores is the biased variance."""
+
+    def learn(self, mean: Tensor, var: Tensor, m: int) -> None:
+        super().learn(mean, var * (m - 1) / m, m)
+
+
+class AdoptsEvaluation(FromZeroAndOne):
+    """An evaluation before the first batch leaves its statistics."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training and self.running_mean is None:
+            axes = [0, *range(2, x.ndim)]
+            self.running_mean, self.running_var = x.mean(axes, keepdim=True), x.var(axes, keepdim=True)
+        return super().forward(x)
+
+
 def judge(obj: Any, **options: Any) -> TargetReport:
     return bnspec.certify(obj, **{"profile": "smoke", "dtypes": ["float32"], **options}).targets[0]
 
@@ -62,10 +88,18 @@ def test_a_first_batch_that_is_blended_into_0_and_1_conforms_and_was_judged() ->
     assert report.clause("R1").outcome == "skip"  # there are no buffers to read before
 
 
-@pytest.mark.parametrize("wrong", [FromMillions, FirstCopied, FromZeros])
+@pytest.mark.parametrize("wrong", [FromMillions, FirstCopied, FromZeros, AdoptsEvaluation])
 def test_a_wrong_first_batch_is_refused(wrong: type) -> None:
     report = judge(wrong)
     assert [clause.id for clause in report.clauses if clause.outcome in ("fail", "crashed")] == ["R2"]
+
+
+@pytest.mark.parametrize("layer", [OfImages, OfImages(5), FromZeroAndOne(1)])
+def test_they_are_found_whatever_batches_and_channels_a_layer_takes(layer: Any) -> None:
+    report = judge(layer)
+    assert report.verdict == "conforms"
+    assert "late_statistics" in report.scope["abilities"]  # type: ignore[operator]  # a list of names
+    assert "R2" in {clause.id for clause in judge(Biased).clauses if clause.outcome == "fail"}
 
 
 @pytest.mark.parametrize(

@@ -279,7 +279,85 @@ class SmallEps(nn.BatchNorm2d):
 
 def test_settings_that_a_constructor_refuses_are_kept_to_its_defaults() -> None:
     promises, understood = resolve(SmallEps).promises, resolve(SmallEps).understood
-    assert (promises.eps, promises.momentum) == (1e-4, 0.2)
-    assert "a layer of eps 0.0001 alone, as SmallEps(num_features=3, eps=1.0, momentum=0.1) cannot" in understood
-    assert "a layer of momentum 0.2 alone, as SmallEps(num_features=3, eps=1e-05, momentum=0.0) cannot" in understood
-    assert bnspec.certify(SmallEps, profile="smoke", dtypes=["float32"]).exit_code == 0
+    assert set(promises.epsilons) == {1e-5, 1e-3}
+    assert set(promises.momenta) == {0.05, 0.1, 0.3, 0.7, 0.9}
+    assert "a layer of eps 1e-05, 0.001 alone, as SmallEps(num_features=3, eps=1.0, momentum=0.1) cannot" in understood
+    assert "momentum 0.05, 0.1, 0.3, 0.7, 0.9 alone, as SmallEps(num_features=3, eps=1e-05, momentum=0.0)" in understood
+    assert bnspec.certify(SmallEps, profile="smoke", dtypes=["float32"], without=["cumulative"]).exit_code == 0
+
+
+class HeedsNothing(SmallEps):
+    """A momentum of its own."""
+
+    def __init__(self, num_features: int, eps: float = 1e-4, momentum: float = 0.2) -> None:
+        super().__init__(num_features, eps, momentum)
+        self.momentum = 0.2
+
+
+class OneAlone(nn.BatchNorm2d):
+    """A constructor that takes its own default and nothing else."""
+
+    def __init__(self, num_features: int, eps: float = 1e-4) -> None:
+        if eps != 1e-4:
+            raise ValueError(f"eps {eps}")
+        super().__init__(num_features, eps)
+
+
+def strict(x: torch.Tensor, running_mean: torch.Tensor, running_var: torch.Tensor, training: bool, momentum: float,
+           eps: float) -> torch.Tensor:  # fmt: skip
+    """A function that refuses the ends."""
+    if not 0 < momentum < 1:
+        raise ValueError(f"momentum {momentum}")
+    return F.batch_norm(x, running_mean, running_var, None, None, training, momentum, eps)
+
+
+def test_what_is_wrong_within_the_limits_is_found() -> None:
+    report = bnspec.certify(HeedsNothing, profile="smoke", dtypes=["float32"], without=["cumulative"]).targets[0]
+    assert {"R2", "R5"} <= {clause.id for clause in report.clauses if clause.outcome == "fail"}
+
+
+def test_limits_are_found_by_defaults_and_by_calls() -> None:
+    assert resolve(OneAlone).promises.eps == 1e-4
+    promises = resolve(strict).promises
+    assert set(promises.momenta) == {0.05, 0.1, 0.3, 0.7, 0.9}
+    assert "alone, as at momentum 0.0 a training call raised ValueError: momentum 0.0" in resolve(strict).understood
+    report = bnspec.certify(strict, profile="smoke", dtypes=["float32"])
+    assert report.exit_code == 0
+    assert report.targets[0].clause("E6").outcome == "skip"  # no batch can have all the weight
+
+
+class Swallows(nn.BatchNorm1d):
+    """Reads from **kwargs what it knows, by names of its own."""
+
+    def __init__(self, num_features: int, **kwargs: Any) -> None:
+        super().__init__(num_features, kwargs.get("epsilon", 1e-3), kwargs.get("decay", 0.2))
+
+
+class Slots:
+    """An object of torch without a dictionary."""
+
+    __slots__ = ("bias", "eps", "momentum", "running_mean", "running_var", "training", "weight")
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        self.weight, self.bias = torch.ones(num_features), torch.zeros(num_features)
+        self.running_mean, self.running_var = torch.zeros(num_features), torch.ones(num_features)
+        self.eps, self.momentum, self.training = eps, momentum, True
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        given = self.running_mean, self.running_var, self.weight, self.bias
+        return F.batch_norm(x, *given, self.training, self.momentum, self.eps)
+
+
+@pytest.mark.parametrize("layer", [Swallows, Slots])
+def test_right_layers_of_unusual_making_conform(layer: type) -> None:
+    report = bnspec.certify(layer, profile="smoke", dtypes=["float32"]).targets[0]
+    assert report.verdict == "conforms"
+    assert report.scope["eps"] is None  # it can be chosen
+
+
+def test_what_a_layer_is_not_judged_without_is_said() -> None:
+    def needs_weight(x: torch.Tensor, running_mean: torch.Tensor, running_var: torch.Tensor, training: bool,
+                     momentum: float, eps: float, weight: Any = None, bias: Any = None) -> torch.Tensor:  # fmt: skip
+        return F.batch_norm(x, running_mean, running_var, weight * 1, bias, training, momentum, eps)
+
+    assert "; not without gamma: it raised TypeError: unsupported operand" in resolve(needs_weight).understood

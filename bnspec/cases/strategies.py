@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from bnspec.cases.case import Case
 from bnspec.cases.drawing import pick, whole
 from bnspec.cases.histories import draw_acts
+from bnspec.layers.promises import EPS, MOMENTA
 
-EPS = (1e-5, 1e-3, 1e-2, 0.1, 1.0, 1e-5, 1e-8, 1e-12)
-MOMENTA = (0.3, 0.7, 0.05, 0.9, 0.1, 0.0, 1.0)
 FILL_WEIGHTS = {
     "spread": 5,
     "integers": 2,
@@ -95,11 +94,12 @@ LIVES = ("random_history",)
 class Scope:
     """Within what cases are drawn: what the subject promises, less what was left out.
 
-    `momenta` are those that can be chosen, one where it is fixed; `abilities` say which acts a history may have.
+    `epsilons` and `momenta` are those that can be chosen, one where it is fixed; `abilities` say which acts a history
+    may have.
     """
 
     ranks: tuple[int, ...]
-    eps: float | None = None
+    epsilons: tuple[float, ...] = EPS
     momenta: tuple[float | None, ...] = MOMENTA
     channels: int | None = None
     evaluation: bool = True
@@ -196,7 +196,7 @@ def _cases(
         experiment,
         dtype,
         shape,
-        eps=draw(pick(EPS)) if scope.eps is None else scope.eps,
+        eps=draw(pick(scope.epsilons)) if len(scope.epsilons) > 1 else scope.epsilons[0],
         momentum=draw(pick(momenta)),
         fill=draw(pick(_FILLS)),
         upstream="whole" if experiment == "gradients" else draw(pick(UPSTREAM)),

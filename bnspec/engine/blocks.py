@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase
 
 from bnspec.cases.acts import keep_possible
 from bnspec.cases.case import Case
-from bnspec.cases.strategies import EPS, draw_cases
+from bnspec.cases.strategies import draw_cases
 from bnspec.engine.judging import Finding, experiments, find, judge_case
 from bnspec.engine.subject import Subject
 from bnspec.spec.clauses import CLAUSES
@@ -86,7 +86,7 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
     scope, cases = subject.scope_of(block.index), list[Case]()
     experiment = experiments()[block.experiment]
     if not experiment.cases and not experiment.literals(block.dtype) and not block.index:
-        eps, momentum = scope.eps or EPS[0], scope.momenta[0]
+        eps, momentum = scope.epsilons[0], scope.momenta[0]
         shapes = [(4, scope.channels or 3, *[2] * (rank - 2)) for rank in scope.ranks]
         return [Case(block.experiment, block.dtype, shape, eps, momentum) for shape in shapes]
     for literal in experiment.literals(block.dtype):
@@ -104,7 +104,7 @@ def literal_cases(subject: Subject, block: Block) -> list[Case]:
             continue
         if case.setting not in ("plain", *subject.implementation.framework.settings):
             continue
-        eps = case.eps if scope.eps is None else scope.eps
+        eps = subject.promises.pick_eps(case.eps)
         momentum = case.momentum if subject.may_weigh(case.momentum) else scope.momenta[0]
         acts = keep_possible(case.acts, subject.abilities)
         cases.append(replace(case, dtype=block.dtype, eps=eps, momentum=momentum, acts=acts))

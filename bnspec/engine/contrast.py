@@ -94,9 +94,9 @@ def _make_plain(subject: Subject, own: Case, fails: Fails) -> Iterator[str]:
         ("fill", "spread", "where values are spread instead of of the kind {!r}"),
         ("upstream", upstream, "where dy is drawn instead of of the kind {!r}"),
     ]
-    if subject.promises.eps is None:
+    if subject.promises.pick_eps(1e-5) == 1e-5:
         plain.append(("eps", 1e-5, "where eps is 1e-5 instead of {}"))
-    if subject.frees_momentum and own.momentum is not None:
+    if subject.may_weigh(0.1) and own.momentum is not None:
         plain.append(("momentum", 0.1, "where momentum is 0.1 instead of {}"))
     for name, value, words in plain:
         given = getattr(own, name)

@@ -142,9 +142,8 @@ def _telling_cases(subject: Subject, own: Case, clause: str) -> list[Case]:
     channels = subject.promises.channels or 3
     shape = (*TELLING[rank][:1], channels, *TELLING[rank][1:])
     telling = Case("training", own.dtype, shape, own.eps, own.momentum, seed=1)
-    if subject.promises.eps is None:
-        telling = replace(telling, eps=0.1)
-    if subject.frees_momentum and own.momentum is not None:
+    telling = replace(telling, eps=subject.promises.pick_eps(0.1))
+    if subject.may_weigh(0.3) and own.momentum is not None:
         telling = replace(telling, momentum=0.3)
     cases = [telling, replace(own, experiment="training", training=True, steps=1)]
     if subject.offers("evaluation", "running_statistics"):

@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bnspec.cases.case import Case
-from bnspec.cases.strategies import MOMENTA, Scope
+from bnspec.cases.strategies import Scope
 from bnspec.layers.implementation import Implementation
-from bnspec.layers.promises import Promises, pick_momentum
+from bnspec.layers.promises import EPS, MOMENTA, Promises, pick_momentum
 from bnspec.layers.protocol import Layer, Structure, calling
 from bnspec.spec.bounds import Rounding, rounding_for
 from bnspec.spec.dialects import Dialect, is_frozen
@@ -68,8 +68,10 @@ class Subject:
             "images": bool({4, 5} & set(p.ranks)) and p.channels != 1,
             "several_ranks": len(p.ranks) > 1,
             "several_channels": p.channels != 1,
-            "free_eps": p.eps is None,
-            "full_weight": p.momentum in ("free", "average") and not is_frozen(dialect),
+            "free_eps": p.eps is None and set(p.epsilons) == set(EPS),
+            "full_weight": p.momentum in ("free", "average")
+            and not is_frozen(dialect)
+            and self.may_weigh(self.replacing_momentum),
             "loadable": dialect.average == "plain",
             "visible_eps": p.eps is None or p.eps >= VISIBLE,
             "batch_statistics": dialect.training_statistics == "batch",
@@ -109,12 +111,15 @@ class Subject:
             ranks = (ranks[0], (*ranks[2:], ranks[1])[block % (len(ranks) - 1)])
         evaluation = self.offers("evaluation", "running_statistics")
         momenta = tuple(filter(self.may_weigh, MOMENTA)) if self.frees_momentum else (pick_momentum(p, None),)
-        return Scope(ranks, p.eps, momenta, p.channels, evaluation, self.abilities)
+        return Scope(ranks, p.epsilons if p.eps is None else (p.eps,), momenta, p.channels, evaluation, self.abilities)
 
     def may_weigh(self, momentum: float | None) -> bool:
         """Can momentum be set to this? A debiased average in which no batch weighs anything is 0/0."""
         idle = 0.0 if self.dialect.momentum_weighs == "new" else 1.0
-        return momentum is None or (self.frees_momentum and (self.dialect.average != "debiased" or momentum != idle))
+        if momentum is None:
+            return True
+        taken = momentum in self.promises.momenta or momentum not in MOMENTA
+        return self.frees_momentum and taken and (self.dialect.average != "debiased" or momentum != idle)
 
     @property
     def replacing_momentum(self) -> float | None:

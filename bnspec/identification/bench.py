@@ -34,10 +34,10 @@ class Bench:
         """What layers are made for, unless a probe asks for something else."""
         p = self.implementation.promises
         dtype = "float64" if "float64" in p.dtypes else p.dtypes[0]
-        eps = EPS if p.eps is None else p.eps
+        eps = p.pick_eps(EPS)
         device = self.implementation.devices()[0]
         rank = max([r for r in p.ranks if r <= LARGEST_RANK], default=p.ranks[0])
-        return Structure(p.channels or 3, rank, dtype, device, eps, pick_momentum(p, MOMENTUM))
+        return Structure(p.channels or 3, rank, dtype, device, eps, pick_momentum(p, p.pick_free_momentum(MOMENTUM)))
 
     @property
     def formats(self) -> tuple[str, ...]:

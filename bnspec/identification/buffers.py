@@ -90,6 +90,8 @@ def _list(weights: Floats) -> str:
 def _tell_apart(by_mean: Floats, variances: Floats, batches: list[Array]) -> list[Answer] | None:
     """The answers for a layer whose running variance is averaged in another way than its running mean."""
     m, biased = rows(batches[0]).shape[1], np.array([rows(x).var(1) for x in batches])
+    if by_mean.shape[1] == 1:
+        return None  # one channel agrees with itself, whatever variance is stored
     for variance, of_batch in (("biased", biased), ("unbiased", biased * m / (m - 1))):
         by_var = weigh(variances, of_batch)
         told = max(np.ptp(each, axis=1).max() for each in (by_mean, by_var)) < ALIKE

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from bnspec.identification.answers import RUNNING, Answer, fit
+from bnspec.identification.answers import INSIDE, RUNNING, Answer, fit
 from bnspec.identification.bench import Bench, rows, running
 from bnspec.identification.output import PLACES, list_candidates
 from bnspec.layers.protocol import SubjectError
@@ -30,6 +30,9 @@ def probe_evaluation(bench: Bench) -> Answer:
     candidates = dict(list_candidates(bench, x, state, state))
     found = fit(rows(y) if y.shape == x.shape else np.zeros(0), candidates, bench.formats)
     value = found.told(lambda key: RUNNING if key.statistics != "batch" else "batch")
+    places = {key.place for key in found.keys}
+    if value is not None and INSIDE not in places:
+        value = f"{value}, with eps {' or '.join(sorted(places))}"
     seen = f"y of {rows(x).shape[1]} values a channel after two training batches"
     needs = "" if value else "a y that is (x - mean)/sqrt(var + eps) by the running statistics or those of the batch"
     return Answer(FIELD, value, seen, needs, odd=value is None)
@@ -57,6 +60,6 @@ def probe_untracked(bench: Bench) -> Answer:
         / PLACES[place](batch.var(1) * m / k, bench.structure.eps)[:, None]
         for place, k in product(PLACES, (m, m - 1))
     }
-    found = fit(rows(y), xhat, bench.formats)
+    found = fit(rows(y) if y.shape == x.shape else np.zeros(0), xhat, bench.formats)
     needs = "" if found.keys else "the statistics of the batch, or an error"
     return Answer(field, "batch" if found.keys else None, "y", needs)

@@ -9,7 +9,7 @@ from typing import Any
 
 from bnspec.identification.algorithm import probe_algorithm
 from bnspec.identification.answers import BESIDES, Answer
-from bnspec.identification.bench import Bench
+from bnspec.identification.bench import Bench, running
 from bnspec.identification.buffers import probe_buffers
 from bnspec.identification.edges import probe_edges
 from bnspec.identification.evaluation import probe_evaluation
@@ -60,12 +60,19 @@ def _check_plain(bench: Bench) -> None:
         raise TargetError(f"eps is {eps}, and batch norm is specified for eps > 0: {advice}")
     bench.implementation.framework.write_globals(bench.implementation.framework.settings.get("plain", {}))
     try:
-        bench.run(bench.make(), x)
+        layer = bench.make()
+        bench.run(layer, x)
+        buffers = running(layer.state())
     except SubjectError as error:
         raise TargetError(
             f"nothing can be told of {name}: for a {bench.structure.dtype} batch of shape {x.shape} in training it"
             f" {error.reason}"
         ) from error
+    if buffers is not None and {buffer.size for buffer in buffers} != {bench.structure.channels}:
+        raise TargetError(
+            f"nothing can be told of {name}: after a {bench.structure.dtype} batch of shape {x.shape} its running"
+            f" statistics have {buffers[0].size} and {buffers[1].size} values, not {bench.structure.channels}"
+        )
 
 
 def _probe(bench: Bench) -> dict[str, Answer]:

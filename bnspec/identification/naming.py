@@ -108,7 +108,9 @@ def _tell_evaluation(answers: Mapping[str, Answer]) -> str:
         return ""
     if found.value is None:
         return " Not told: what normalises in evaluation."
-    return f" In evaluation the {found.value} normalises, where all dialects have the running statistics."
+    return (
+        f" What normalises in evaluation is: {found.value}; in all dialects it is the running statistics, eps inside."
+    )
 
 
 def as_dialect(nearest: Nearest, answers: Iterable[Answer]) -> Dialect:

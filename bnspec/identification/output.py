@@ -97,20 +97,20 @@ def _narrow(bench: Bench, draw: int) -> Array:
 
 
 def _find_own_eps(bench: Bench, x: Array, y: Array, before: State, after: State) -> list[Answer] | None:
-    """The answers for a layer that adds one number to a variance, and not the eps that it was asked for."""
+    """The answers for a layer that adds one number to a variance, another than the eps that it was asked for."""
     values, (gamma, beta) = rows(x), _read_parameters(x, before)
     for (statistics, variance), (mean, var) in _list_sources(x, before, after).items():
         with np.errstate(all="ignore"):
             slopes = gamma[:, None] * (values - mean[:, None]) / (rows(y) - beta[:, None]) if y.shape == x.shape else 0
             added = np.square(slopes) - var[:, None]
         if np.size(added) and np.ptp(added) < 1e-5 * np.abs(var).max() and added.min() > -1e-9:
-            seen = f"y of {values.shape[1]} values a channel, and of the eps asked for, {bench.structure.eps}"
-            place = f"inside the root as {np.median(added):.3g}, whatever is asked for"
+            seen = f"y of {values.shape[1]} values a channel"
+            place = f"inside the root as {np.median(added):.3g} where {bench.structure.eps:.3g} is asked for"
             told = {"training_statistics": statistics, "normalises_with": variance or None, "eps_place": place}
             answers = [Answer(f, value, seen, spoken=statistics != STALE) for f, value in told.items() if value]
             missing = "training that normalises with a variance of the batch"
             answers += [] if variance else [Answer("normalises_with", seen=seen, needs=missing)]
-            return [*answers, Answer("constants", seen=seen, needs="an eps that is heeded")]
+            return [*answers, Answer("constants", seen=seen, needs="an eps that is added as it is asked for")]
     return None
 
 

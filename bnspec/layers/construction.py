@@ -6,6 +6,7 @@ import copy
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, Protocol
 
 from bnspec.layers.protocol import Structure
@@ -18,6 +19,11 @@ PARAMETER_NAMES = ("gamma", "beta", "weight", "bias", "running_mean", "running_v
 MODE_NAMES = ("training", "train", "is_training", "train_flg")
 TRACKING, AFFINE, BIAS, SCALE = "track_running_stats", "affine", "bias", "scale"
 OPTIONS = (TRACKING, AFFINE, BIAS, SCALE)
+LACKING = {
+    TRACKING: ("running_mean", "running_var"), AFFINE: ("weight", "gamma", "bias", "beta"), BIAS: ("bias", "beta"),
+    SCALE: ("weight", "gamma"),
+}  # fmt: skip
+"""The attributes that are None or absent where an option is False."""
 RANK = "num_dims"
 SETTINGS = (*EPS_NAMES, *MOMENTUM_NAMES, RANK, "dtype", "device", *OPTIONS)
 
@@ -205,8 +211,8 @@ def name_of(target: Any) -> str:
 
 
 def _try_settings(construction: Construction, named: set[str]) -> Construction:
-    """**kwargs do not tell what they take: leave out, one by one, what a call refuses."""
-    trial = Structure(3, 2, "float32", "cpu", 1e-5, 0.1)
+    """**kwargs do not tell what they take: leave out, one by one, what a call refuses or swallows."""
+    trial = Structure(3, 2, "float32", "cpu", 0.0123, 0.0456)  # numbers that nobody has as a default
     # dtype and device stand for themselves: None is what frameworks take for their default.
     native = {"dtype": None, "device": None, **dict.fromkeys(OPTIONS, False)}
     for setting in SETTINGS:
@@ -214,7 +220,27 @@ def _try_settings(construction: Construction, named: set[str]) -> Construction:
             continue
         alone = replace(construction, settings=frozenset({setting} | (named & set(SETTINGS))))
         try:
-            alone.build(trial, **({setting: native[setting]} if setting in native else {}))
+            made = alone.build(trial, **({setting: native[setting]} if setting in native else {}))
+            taken = _shows(setting, made, trial)
         except (Exception, SystemExit):  # noqa: BLE001  (a trial: whatever was raised, the setting is not taken)
-            construction = construction.without(setting)
+            taken = False
+        construction = construction if taken else construction.without(setting)
     return construction
+
+
+def _shows(setting: str, made: Any, trial: Structure) -> bool:
+    """Can the object be seen to have taken the setting? What is read from **kwargs by another name raises nothing."""
+    if setting in (*EPS_NAMES, *MOMENTUM_NAMES):
+        value = trial.eps if setting in EPS_NAMES else trial.momentum
+        return value is not None and _holds(made, (value, 1 - value))
+    if setting in LACKING:
+        return all(getattr(made, name, None) is None for name in LACKING[setting])
+    return True
+
+
+def _holds(thing: Any, numbers: tuple[float, ...], depth: int = 3) -> bool:
+    """Is one of the numbers among the attributes of an object, or of what it holds?"""
+    if isinstance(thing, Real):
+        return any(abs(float(thing) - number) < 1e-9 for number in numbers)
+    inner = thing if isinstance(thing, dict) else getattr(thing, "__dict__", {})
+    return depth > 0 and any(_holds(each, numbers, depth - 1) for each in list(inner.values()))

@@ -29,6 +29,7 @@ from bnspec.layers.protocol import Layer, Structure, calling
 from bnspec.layers.signatures import is_batch_norm
 from bnspec.layers.surroundings import preserving
 from bnspec.layers.target import TargetError
+from bnspec.layers.trials import limit_settings
 from bnspec.spec.formats import PRECISIONS
 
 
@@ -130,12 +131,18 @@ def _complete(
     abilities = promises.abilities
     if "copies" in abilities and not can_copy(make, called):
         abilities -= {"copies"}
-    if "unscaled" in abilities and not answers(make, replace(called, affine=False)):
-        abilities -= {"unscaled"}  # a subclass inherits the parameter and may not heed it
-    if "unshifted" in abilities and not has_alone("gamma", make, replace(called, shifted=False)):
-        abilities -= {"unshifted"}  # the same, and other layers may mean something else by it
-    if "beta_alone" in abilities and not has_alone("beta", make, replace(called, scaled=False)):
-        abilities -= {"beta_alone"}
+    # A subclass inherits a parameter and may not heed it, and other layers may mean something else by it.
+    lacking: dict[str, tuple[str, Structure, Callable[[Structure], bool]]] = {
+        "unscaled": ("gamma and beta", replace(called, affine=False), lambda s: answers(make, s)),
+        "unshifted": ("beta", replace(called, shifted=False), lambda s: has_alone("gamma", make, s)),
+        "beta_alone": ("gamma", replace(called, scaled=False), lambda s: has_alone("beta", make, s)),
+    }
+    dropped = []
+    for ability, (what, structure, serves) in lacking.items():
+        if ability in abilities and not serves(structure):
+            abilities -= {ability}
+            error = try_call(make, structure, training=True).error
+            dropped += [] if error is None else [f"not without {what}: it {error.reason}"]
     kept = [
         d
         for d in (promises.dtypes if called.dtype in promises.dtypes else (called.dtype,))
@@ -145,6 +152,8 @@ def _complete(
         abilities |= {"cumulative"}
     if unproven.untracked and _evaluates(draft, replace(called, tracked=False)):
         abilities |= {"untracked"}
+    promises, limits = _limit_calls(draft, replace(promises, abilities=abilities), called)
+    abilities = promises.abilities
     promises = replace(
         promises,
         ranks=ranks,
@@ -152,10 +161,27 @@ def _complete(
         abilities=abilities,
         mixes_ranks=len(ranks) > 1 and mixes_ranks(make, called, (ranks[0], ranks[-1])),
     )
-    words = [draft.understood, f"without other ranks: {refused}" if refused else ""]
+    words = [draft.understood, *limits, *dropped, f"without other ranks: {refused}" if refused else ""]
     if refused and unproven.moved is not None:
         words.append(tell_moved(unproven.moved, called, ranks))
     return replace(draft, promises=promises, understood="; ".join(filter(None, words)))
+
+
+def _limit_calls(draft: Implementation, promises: Promises, called: Structure) -> tuple[Promises, list[str]]:
+    """The promises less the eps and momenta that the target's own code turns down when it is called."""
+    if draft.compiles:
+        return promises, []  # each would be compiled anew
+    free = {"eps": promises.eps is None, "momentum": promises.momentum == "free"}
+    kept = {name: getattr(called, name) for name, is_free in free.items() if is_free}
+
+    def refuse(setting: str, value: float) -> str:
+        structure = replace(called, **{setting: value})  # type: ignore[arg-type]  # by the name of a number
+        if not refuses_clearly(draft.make, structure):
+            return ""
+        error = try_call(draft.make, structure, training=True).error
+        return "" if error is None else f"at {setting} {value} a training call {error.reason}"
+
+    return limit_settings(promises, refuse, kept)
 
 
 def _evaluates(draft: Implementation, structure: Structure) -> bool:

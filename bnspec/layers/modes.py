@@ -51,6 +51,14 @@ class Mode:
         """What the layer gave, as (N, C, ...)."""
         return from_last(y) if self.last else y
 
+    @property
+    def words(self) -> str:
+        """How a call tells the mode, for the reader of a certificate; "" where the layer has it as a state."""
+        if not self.parameter:
+            return ""
+        also = f", after its own mode was set by {self.states[1].lstrip('.')}" if any(self.states) else ""
+        return f"a layer that is called as layer{self.call}(x, {self.parameter}=...){also}"
+
     def write_call(self, layer: str, x: str, training: bool) -> str:
         """The same in Python."""
         told = f", {self.parameter}={training}" if self.parameter else ""
@@ -99,7 +107,8 @@ def find_mode(subject: Any) -> Mode:
 def _find_states(subject: Any) -> tuple[str, str]:
     train, evaluate = _read(subject, "train"), callable(_read(subject, "eval"))
     parameters = list((read_parameters(train) or {}).values()) if callable(train) else []
-    if callable(train) and (evaluate or parameters):
+    told = evaluate or (parameters and parameters[0].name in ("mode", *MODE_NAMES))
+    if callable(train) and told:
         wanted = bool(parameters) and parameters[0].default is parameters[0].empty
         wanted = wanted and parameters[0].kind is not parameters[0].VAR_POSITIONAL
         return ".eval()" if evaluate else ".train(False)", ".train(True)" if wanted else ".train()"

@@ -8,6 +8,7 @@ import inspect
 import math
 import sys
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 from bnspec.layers.adapter import Adapter, read_attribute
@@ -22,9 +23,9 @@ from bnspec.layers.declarations import (
 )
 from bnspec.layers.implementation import Implementation, Unproven, complete, leave_out
 from bnspec.layers.modes import Mode, find_mode
-from bnspec.layers.probing import plain_batch
+from bnspec.layers.probing import RANKS, plain_batch
 from bnspec.layers.promises import Promises, pick_momentum
-from bnspec.layers.protocol import Layer, Structure, SubjectError
+from bnspec.layers.protocol import Layer, Structure, SubjectError, calling
 from bnspec.layers.target import TargetError
 from bnspec.layers.trials import build_trial, keep_to_limits
 
@@ -67,7 +68,7 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
     source = _without_native_dtype(source, adapter, base)
     if source.fixed.get("dtype") is not None:
         declared = replace(declared, dtypes=(adapter.framework.name_dtype(source.fixed["dtype"]),))
-    promises = leave_out(_promise(source, adapter, subject, declared, mode), without)
+    promises = leave_out(_promise(source, adapter, subject, base, declared, mode), without)
     promises, limits = keep_to_limits(source, subject, base, promises, refused)
     base = Structure(
         promises.channels or base.channels,
@@ -91,7 +92,7 @@ def resolve_object(obj: Any, arguments: dict[str, Any], without: frozenset[str])
         declared.compiles,
         -1 if declared.channels_last else declared.channel_axis,
         source.defaults,
-        limits,
+        "; ".join(filter(None, (mode.words, limits))),
         isinstance(source, Template),
     )
     free = promises.momentum == "free" and "running_statistics" in offers
@@ -117,6 +118,13 @@ class Maker:
     mode: Mode = field(default_factory=Mode)
 
     def __call__(self, structure: Structure) -> Layer:
+        layer = self.adapter.make_layer(self.build(structure), structure.device, self.mode)
+        if self.late and structure.tracked and not structure.untouched:
+            layer.run(plain_batch(structure), training=True)
+        return layer
+
+    def build(self, structure: Structure) -> Any:
+        """The subject's own layer."""
         framework, native = self.adapter.framework, {}
         dtype: str | None = structure.parameters
         device: str | None = structure.device
@@ -135,10 +143,7 @@ class Maker:
         subject = self.source.build(structure, **native)
         if dtype or device:
             subject = framework.convert(subject, self.adapter.names, dtype, device)
-        layer = self.adapter.make_layer(subject, structure.device, self.mode)
-        if self.late and structure.tracked and not structure.untouched:
-            layer.run(plain_batch(structure), training=True)
-        return layer
+        return subject
 
 
 def _find_source(obj: Any, arguments: dict[str, Any]) -> Source:
@@ -172,17 +177,21 @@ def _find_adapter(name: str, subject: Any, without: frozenset[str]) -> Adapter:
     )
 
 
-def _promise(source: Source, adapter: Adapter, subject: Any, declared: Declarations, mode: Mode) -> Promises:
+def _promise(
+    source: Source, adapter: Adapter, subject: Any, built: Structure, declared: Declarations, mode: Mode
+) -> Promises:
     """What is declared, what the family promises and what the layer's attributes say. Ranks of () are unknown."""
-    abilities = adapter.offered(subject)
+    abilities, channels = adapter.offered(subject), _fix_channels(source, adapter, subject)
+    later = abilities
     if "running_statistics" not in abilities:
-        later = _look_later(source, adapter, mode) & LATE
-        abilities |= later | ({"late_statistics"} if "running_statistics" in later else set())
+        structure = replace(built, channels=channels or built.channels)
+        later = _look_later(Maker(source, adapter, mode=mode), subject, declared, structure)
+        abilities |= later & LATE | ({"late_statistics"} if "running_statistics" in later else set())
     takes, fixed, has_buffers = source.takes, source.fixed, "running_statistics" in abilities
     momentum = fix_momentum(fixed, declared, takes("momentum"), subject) if has_buffers else "free"
     if momentum == "average" or (momentum == "free" and has_buffers and adapter.cumulative(subject)):
         abilities |= {"cumulative"}
-    if takes(TRACKING) or (not has_buffers and _lacks_buffers(adapter, subject)):
+    if takes(TRACKING) or (later and not has_buffers and _lacks_buffers(adapter, subject)):
         abilities |= {"untracked"}
     if takes(AFFINE) and "affine" in abilities:
         abilities |= {"unscaled"}
@@ -200,7 +209,7 @@ def _promise(source: Source, adapter: Adapter, subject: Any, declared: Declarati
         abilities=abilities,
         eps=fix_eps(source.name, fixed, declared, takes("eps"), subject),
         momentum=momentum,
-        channels=_fix_channels(source, adapter, subject),
+        channels=channels,
         algorithm=declared.algorithm,
         reproducible=declared.reproducible,
     )
@@ -213,25 +222,40 @@ def _lacks_buffers(adapter: Adapter, subject: Any) -> bool:
     )
 
 
-def _look_later(source: Source, adapter: Adapter, mode: Mode) -> frozenset[str]:
-    """What another layer offers after a training batch."""
-    structure, subject, _ = build_trial(source)
-    try:
-        adapter.make_layer(subject, structure.device, mode).run(plain_batch(structure), training=True)
-    except SubjectError:
-        return frozenset()
-    return adapter.offered(subject)
+def _look_later(maker: Maker, subject: Any, declared: Declarations, built: Structure) -> frozenset[str]:
+    """What another layer offers after training batches; nothing where none returns."""
+    adapter = maker.adapter
+    ranks = declared.ranks or adapter.ranks(subject) or RANKS
+    for dtype, rank in product(declared.dtypes or adapter.dtypes, ranks):
+        structure = replace(built, rank=rank, dtype=dtype)
+        try:
+            with calling("construction"):
+                other = maker.build(structure)
+            layer = adapter.make_layer(other, structure.device, maker.mode)
+            for _ in range(2):  # the second may bring what the first should have
+                layer.run(plain_batch(structure), training=True)
+        except SubjectError:
+            continue
+        return adapter.offered(other)
+    return frozenset()
 
 
 def _without_native_dtype(source: Source, adapter: Adapter, base: Structure) -> Source:
-    """The source, told no dtype where its parameter takes another kind of thing than the framework's, a name say."""
+    """The source, told no dtype where its parameter does nothing, or takes another kind of thing, a name say."""
     if not isinstance(source, Construction) or not source.takes("dtype") or "dtype" in source.arguments:
         return source
     try:
         source.build(base, dtype=adapter.framework.native_dtype(base.dtype))
     except Exception:  # noqa: BLE001  (a trial: whatever was raised, a layer that is converted afterwards will do)
         return source.without("dtype")
-    return source
+    wanted, framework = "float64", adapter.framework
+    try:
+        made = source.build(base, dtype=framework.native_dtype(wanted))
+        arrays = [read_attribute(made, name) for name in adapter.names.arrays]
+        heeded = {framework.name_dtype(array.dtype) for array in arrays if array is not None} <= {wanted}
+    except Exception:  # noqa: BLE001  (a trial: another dtype may be none of the target's)
+        return source
+    return source if heeded else source.without("dtype")
 
 
 def _fix_channels(source: Source, adapter: Adapter, subject: Any) -> int | None:

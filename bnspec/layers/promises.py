@@ -49,6 +49,10 @@ FOLLOWING: dict[str, str] = {
 """The abilities that nobody promises by name: they follow from other promises and from the dialect."""
 ABILITIES: dict[str, str] = PROMISED | FOLLOWING
 
+EPS = (1e-5, 1e-3, 1e-2, 0.1, 1.0, 1e-5, 1e-8, 1e-12)
+MOMENTA = (0.3, 0.7, 0.05, 0.9, 0.1, 0.0, 1.0)
+"""What cases choose from where eps and momentum are free: the more often, the more like what is in use."""
+
 REPEATS: dict[str, str] = {
     "run": "another run of the same",
     "threads": "another number of threads",
@@ -68,7 +72,8 @@ class Promises:
 
     `algorithm` is the declared class of the variance (`bnspec.spec.bounds.CLASSES`); its bound then decides.
     `reproducible` names what it declares to keep every bit under (`REPEATS`).
-    `mixes_ranks` tells whether one layer takes batches of several ranks in turn.
+    `mixes_ranks` tells whether one layer takes batches of several ranks in turn. `epsilons` and `momenta` are what of
+    `EPS` and `MOMENTA` a layer takes whose eps or momentum is free.
     """
 
     ranks: tuple[int, ...]
@@ -81,6 +86,23 @@ class Promises:
     algorithm: str | None = None
     reproducible: tuple[str, ...] = ()
     mixes_ranks: bool = False
+    epsilons: tuple[float, ...] = EPS
+    momenta: tuple[float, ...] = MOMENTA
+
+    def pick_eps(self, wanted: float) -> float:
+        """The eps that is fixed, or the nearest to the one wanted of those that can be had."""
+        if self.eps is not None:
+            return self.eps
+        return (
+            wanted
+            if len(set(self.epsilons)) == len(set(EPS))
+            else min(self.epsilons, key=lambda eps: abs(eps - wanted))
+        )
+
+    def pick_free_momentum(self, wanted: float) -> float:
+        """The one wanted or, where only some can be had, the nearest of these."""
+        all_of_them = len(set(self.momenta)) == len(set(MOMENTA))
+        return wanted if all_of_them else min(self.momenta, key=lambda momentum: abs(momentum - wanted))
 
 
 def pick_momentum(promises: Promises, free: float | None) -> float | None:

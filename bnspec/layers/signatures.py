@@ -101,7 +101,9 @@ class Signature:
 
     def shape(self, channels: int, rank: int) -> tuple[int, ...]:
         """Of parameters and running statistics, for batches of a rank."""
-        return (1, channels, *[1] * (rank - 2)) if self.shaped else (channels,)
+        if not self.shaped:
+            return (channels,)
+        return (*[1] * (rank - 1), channels) if self.last else (1, channels, *[1] * (rank - 2))
 
     def tell(self, arrays: str, update: str) -> str:
         """What was understood, in words."""
@@ -109,7 +111,8 @@ class Signature:
         given = [f"{name}={value!r}" for name, value in self.given.items()]
         listed = ", ".join(known) + (f"; given are {', '.join(given)}" if given else "")
         axis = ", which has the channel on the last axis" if self.last else ""
-        axis += ", which takes parameters and running statistics of the shape (1, C, 1, ...)" if self.shaped else ""
+        shape = "(1, ..., 1, C)" if self.last else "(1, C, 1, ...)"
+        axis += f", which takes parameters and running statistics of the shape {shape}" if self.shaped else ""
         return f"a function of {arrays}: {listed}{axis}; {update}"
 
 
@@ -180,13 +183,13 @@ def understand(signature: Signature, trials: Sequence[Trial]) -> Update:
 
 
 def fit_shape(signature: Signature, call: Callable[[Signature, Structure], Trial], base: Structure) -> Signature:
-    """The signature, shaped where batches of more ranks return their own shape so."""
+    """The signature, shaped where batches of more ranks return their own shape so, beside statistics of C values."""
 
     def count(one: Signature) -> int:
         return sum(_returns(lambda structure: call(one, structure), replace(base, rank=rank)) for rank in RANKS)
 
     shaped, flat = replace(signature, shaped=True), count(signature)
-    return shaped if flat < len(RANKS) and not signature.last and count(shaped) > flat else signature
+    return shaped if flat < len(RANKS) and count(shaped) > flat else signature
 
 
 def _returns(call: Callable[[Structure], Trial], structure: Structure) -> bool:
@@ -194,7 +197,9 @@ def _returns(call: Callable[[Structure], Trial], structure: Structure) -> bool:
         trial = call(structure)
     except (Exception, SystemExit):  # noqa: BLE001  (a trial: whatever was raised, it takes no such batch)
         return False
-    return any(array.shape == trial.x.shape for array in trial.returned.values())
+    y = next((path for path, array in trial.returned.items() if array.shape == trial.x.shape), None)
+    others = [array.size for path, array in trial.returned.items() if path != y]
+    return y is not None and (trial.written or not others or trial.given[0].size in others)
 
 
 class Refusal(Exception):

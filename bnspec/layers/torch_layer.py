@@ -166,7 +166,7 @@ class TorchLayer:
         in_place = isinstance(self._holder, nn.Module) or not owns(self._holder, name)
         if current.numel() == value.numel():
             value = value.reshape(current.shape)
-            in_place |= current.dtype == value.dtype and name in vars(self._holder)
+            in_place |= current.dtype == value.dtype and name in getattr(self._holder, "__dict__", ())
         if in_place or not put(self._holder, name, value):
             current.copy_(value)
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from bnspec.layers.adapter import read_attribute
 from bnspec.layers.construction import Source, Template
 from bnspec.layers.declarations import read_number
-from bnspec.layers.promises import Promises
+from bnspec.layers.promises import EPS, MOMENTA, Promises
 from bnspec.layers.protocol import Structure, SubjectError, calling
 from bnspec.layers.target import TargetError
 
-CHANNELS = (3, 4, 8)
+CHANNELS = (3, 4, 8, 16, 32, 64)
+PLAIN = {"eps": 1e-5, "momentum": 0.1}
+"""What is tried first where nothing is given, before the constructor's own defaults."""
 EDGES: dict[str, tuple[float, ...]] = {"eps": (1.0, 1e-12), "momentum": (0.0, 1.0)}
 """The settings at the ends of what cases ask for."""
 
@@ -23,17 +25,20 @@ def build_trial(source: Source) -> tuple[Structure, Any, str]:
 
     Raises TargetError.
     """
-    fixed = source.fixed
-    eps = read_number("eps", fixed.get("eps", 1e-5))
-    momentum = read_number("momentum", fixed["momentum"]) if fixed.get("momentum") is not None else 0.1
+    fixed, defaults = source.fixed, source.defaults
+    eps, momentum = (read_number(n, fixed[n]) if fixed.get(n) is not None else v for n, v in PLAIN.items())
+    own_eps, own_momentum = (defaults.get(n) or v for n, v in (("eps", eps), ("momentum", momentum)))
     first = ""
-    for channels in (fixed["channels"],) if "channels" in fixed else CHANNELS:
-        structure = Structure(channels, 2, "float32", "cpu", eps, momentum)
-        try:
-            with calling("construction"):
-                return structure, source.build(structure), first
-        except (SubjectError, SystemExit) as error:
-            first = first or _tell_refusal(source, structure, error)
+    for settings in dict.fromkeys([(eps, momentum), (own_eps, own_momentum)]):
+        refused = ""
+        for channels in (fixed["channels"],) if "channels" in fixed else CHANNELS:
+            structure = Structure(channels, 2, "float32", "cpu", *settings)
+            try:
+                with calling("construction"):
+                    return structure, source.build(structure), refused
+            except (SubjectError, SystemExit) as error:
+                refused = refused or _tell_refusal(source, structure, error)
+        first = first or refused
     advice = "give the arguments that it needs, --arg NAME=VALUE"
     if isinstance(source, Template):
         advice = "an instance is judged by copies of it: name its class, or a function that makes one"
@@ -51,11 +56,21 @@ def keep_to_limits(
     if refused:
         promises = replace(promises, channels=built.channels)
         limits.append(f"a layer of {built.channels} channels alone, as {refused}")
-    for setting, value, why in _find_limits(source, built, promises):
-        promises = replace(promises, **{setting: value})  # type: ignore[arg-type]  # eps or momentum, a number each
-        if setting == "momentum":
-            promises = replace(promises, abilities=promises.abilities - {"cumulative"})
-        limits.append(f"a layer of {setting} {value} alone, as {why}")
+    free = {"eps": promises.eps is None, "momentum": promises.momentum == "free"}
+    defaults = {name: source.defaults.get(name) or getattr(built, name) for name in free}
+    kept = {name: value for name, value in defaults.items() if free[name] and source.takes(name)}
+
+    def refuse(setting: str, value: float) -> str:
+        structure = replace(built, **{setting: value})  # type: ignore[arg-type]  # by the name of a number
+        try:
+            with calling("construction"):
+                source.build(structure)
+        except (SubjectError, SystemExit) as error:
+            return _tell_refusal(source, structure, error)
+        return ""
+
+    promises, words = limit_settings(promises, refuse, kept)
+    limits += [f"a layer of {each}" for each in words]
     if not _keeps_settings(source, subject, built):
         promises = replace(promises, abilities=promises.abilities - {"retunes"})
     return promises, "; ".join(limits)
@@ -66,19 +81,30 @@ def _tell_refusal(source: Source, structure: Structure, error: SubjectError | Sy
     return f"{source.tell(structure)} cannot be called: it {reason}"
 
 
-def _find_limits(source: Source, built: Structure, promises: Promises) -> Iterator[tuple[str, float, str]]:
-    """Which setting a constructor takes and does not let choose freely, the value to keep to, and what it said."""
-    for setting, free in (("eps", promises.eps is None), ("momentum", promises.momentum == "free")):
-        for value in EDGES[setting] if free and source.takes(setting) else ():
-            structure = replace(built, **{setting: value})  # type: ignore[arg-type]  # by the name of a number
-            try:
-                with calling("construction"):
-                    source.build(structure)
-            except (SubjectError, SystemExit) as error:
-                default = source.defaults.get(setting)
-                kept = getattr(built, setting) if default is None else default
-                yield setting, kept, _tell_refusal(source, structure, error)
-                break
+def limit_settings(
+    promises: Promises, refuse: Callable[[str, float], str], kept: Mapping[str, float]
+) -> tuple[Promises, list[str]]:
+    """The promises less the eps and momenta that are refused, and words for each setting of which some are.
+
+    `refuse` says of a setting and a value why it cannot be had, "" where it can; `kept` is what is left where none can.
+    """
+    words = []
+    for setting, values in (("eps", EPS), ("momentum", MOMENTA)):
+        if setting not in kept:
+            continue
+        why = next(filter(None, (refuse(setting, value) for value in EDGES[setting])), "")
+        if not why:
+            continue
+        taken = tuple(value for value in values if not refuse(setting, value))
+        changed: dict[str, Any] = {setting: kept[setting]}
+        if taken:
+            changed = {"epsilons" if setting == "eps" else "momenta": taken}
+        promises = replace(promises, **changed, abilities=promises.abilities - {"retunes"})
+        if setting == "momentum" and not taken:
+            promises = replace(promises, abilities=promises.abilities - {"cumulative"})
+        listed = ", ".join(map(str, sorted(set(taken) or {kept[setting]})))
+        words.append(f"{setting} {listed} alone, as {why}")
+    return promises, words
 
 
 def _keeps_settings(source: Source, subject: Any, built: Structure) -> bool:

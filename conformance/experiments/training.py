@@ -62,6 +62,8 @@ def act_training(stage: Stage) -> TrainingRecord:
     initial = attempt(layer.state)
     if case.fresh and isinstance(stage.subject.dialect.initial_var, str) and initial.value is not None:
         start = replace(start, running_var=initial.value.running_var)  # how it was rounded is R1's matter
+    if case.fresh and case.seed % 2 and stage.subject.offers("late_statistics"):
+        attempt(lambda: layer.run(batch.x, training=False))  # which may refuse, and must leave no trace
     dy = batch.dy if stage.subject.offers("gradients") else None
     played = play(lambda: layer.run(batch.x, training=True, grad=stage.grad), layer.state, dy)
     buffers = tuple(attempt(lambda: layer.describe(which)) for which in ("running_mean", "running_var"))  # noqa: B023  # called at once

@@ -64,7 +64,7 @@ def act_variants(stage: Stage) -> VariantsRecord:
     passes = [_forward(layer, state, batch, grad) for state, grad in zip(starts, (NONE, OFF, NONE, OFF), strict=True)]
     momenta = [case.momentum]
     if subject.frees_momentum:
-        momenta += [end for end in (0.0, 1.0) if end != case.momentum]
+        momenta += [end for end in (0.0, 1.0) if end != case.momentum and subject.may_weigh(end)]
     moved = []
     for momentum in momenta:
         other_layer = subject.make_layer(case, stage.device, momentum=momentum)
