@@ -181,6 +181,10 @@ def test_a_fault_of_the_suite_looks_like_no_verdict(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_broken_bnspec_is_no_verdict(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    def fail(_: object) -> int:
+        raise ImportError("a file is missing")
+
+    monkeypatch.setattr("bnspec.commands.identify.print_identity", fail)
     monkeypatch.setitem(sys.modules, "bnspec.engine.plan", None)
     assert main(["identify", "reference:numpy"]) == 4
     assert "a fault of bnspec" in capsys.readouterr().err.splitlines()[-1]

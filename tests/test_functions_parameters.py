@@ -97,7 +97,7 @@ def tensors_as_they_are(
 
 @pytest.mark.parametrize("function", [of_arrays, of_tensors])
 def test_what_may_be_none_is_judged_so(function: Any) -> None:
-    offered = {"unscaled", "unshifted", "beta_alone", "untracked"}
+    offered = {"unscaled", "unshifted", "beta_alone", "untracked", "untracked_evaluation"}
     assert offered <= resolve(function).promises.abilities
     report = judge(function)
     assert not failed(report)
@@ -118,7 +118,34 @@ def test_an_evaluation_without_statistics_is_judged(function: Any, given: dict[s
 
 def test_a_function_that_refuses_it_promises_nothing() -> None:
     open_to_none = partial(F.batch_norm, running_mean=None, running_var=None)
-    assert "untracked" not in resolve(open_to_none).promises.abilities
+    abilities = resolve(open_to_none).promises.abilities
+    assert "untracked_evaluation" not in abilities
+    assert "untracked" in abilities
+
+
+def other_eps(x: Tensor, running_mean: Maybe = None, running_var: Maybe = None, training: bool = True,
+              momentum: float = 0.1, eps: float = 1e-5) -> Tensor:  # fmt: skip
+    """Wrong in training without statistics, and without an evaluation."""
+    return F.batch_norm(
+        x, running_mean, running_var, None, None, training, momentum, eps * (1 + (running_mean is None))
+    )
+
+
+def other_eps_of_arrays(x: Array, gamma: Array, beta: Array, running_mean: Array | None = None,
+                        running_var: Array | None = None, training: bool = True, momentum: float = 0.1,
+                        eps: float = 1e-5) -> Array:  # fmt: skip
+    """The same."""
+    if running_mean is None and not training:
+        raise ValueError("no statistics")
+    eps = eps * (1 + (running_mean is None))
+    return of_arrays(x, gamma, beta, running_mean, running_var, training, momentum, eps)
+
+
+@pytest.mark.parametrize("function", [other_eps, other_eps_of_arrays])
+def test_training_without_statistics_is_judged_where_an_evaluation_is_refused(function: Any) -> None:
+    report = judge(function)
+    assert failed(report) >= {"F1"}
+    assert report.clause("E5").outcome == "skip"
 
 
 class Identity(nn.BatchNorm1d):

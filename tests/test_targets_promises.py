@@ -28,7 +28,8 @@ ALL_DTYPES = tuple(PRECISIONS)
 PURE_DTYPES = ALL_DTYPES[:4]  # with float32 parameters the seed's output is float32, whatever x is
 TORCH_ABILITIES = frozenset(PROMISED) - {"late_statistics", "beta_alone"}
 OBJECT_ABILITIES = TORCH_ABILITIES - {
-    "saves", "converts", "resets", "recomputation", "untracked", "unscaled", "unshifted", "retunes",
+    "saves", "converts", "resets", "recomputation", "untracked", "untracked_evaluation",
+    "unscaled", "unshifted", "retunes",
 }  # fmt: skip
 NUMPY_ABILITIES = OBJECT_ABILITIES - {
     "gradient_subsets", "reentrance", "memory_formats", "second_order", "forward_mode",
@@ -152,7 +153,12 @@ def test_what_is_left_out_need_not_exist(without: str, gone: set[str]) -> None:
 def test_what_stands_on_running_statistics_goes_with_them() -> None:
     left = resolve(nn.BatchNorm1d, without=frozenset({"running_statistics"})).promises.abilities
     kept = {"reentrance", "recomputation", "saves", "copies", "converts", "memory_formats", "unscaled", "unshifted"}
-    kept |= {"second_order", "forward_mode", "untracked"}  # what is built without them evaluates all the same
+    kept |= {
+        "second_order",
+        "forward_mode",
+        "untracked",
+        "untracked_evaluation",
+    }  # what is built without them evaluates all the same
     assert left == {"gradients", "gradient_subsets", "affine", "gamma", "beta"} | kept
 
 

@@ -80,7 +80,7 @@ class Subject:
         }
         barred = set() if self._fits_every_dtype() else {"converts"}
         answers = dialect.eval_without_statistics in ("batch", "refuse") and not is_frozen(dialect)
-        barred |= set() if answers else {"untracked"}
+        barred |= set() if answers else {"untracked", "untracked_evaluation"}
         return (p.abilities | {ability for ability, follows in following.items() if follows}) - barred
 
     def _fits_every_dtype(self) -> bool:

@@ -150,8 +150,10 @@ def _complete(
     ]
     if unproven.cumulative and try_call(make, replace(called, momentum=None), training=True, times=2).dtype:
         abilities |= {"cumulative"}
-    if unproven.untracked and _evaluates(draft, replace(called, tracked=False)):
+    if unproven.untracked and answers(make, replace(called, tracked=False)):
         abilities |= {"untracked"}
+    if "untracked" in abilities and unproven.untracked and _evaluates(draft, replace(called, tracked=False)):
+        abilities |= {"untracked_evaluation"}
     promises, limits = _limit_calls(draft, replace(promises, abilities=abilities), called)
     abilities = promises.abilities
     promises = replace(
@@ -208,7 +210,7 @@ def leave_out(promises: Promises, without: frozenset[str]) -> Promises:
     if {"gamma", "beta"} & without:
         without |= {"affine", "unscaled", "unshifted", "beta_alone"}
     if "evaluation" in without:
-        without |= {"untracked"}
+        without |= {"untracked_evaluation"}
     if "running_statistics" in without:
         without |= {"evaluation", "switches", "cumulative", "initial_state", "late_statistics", "counter", "resets"}
         without |= {"retunes"}

@@ -48,7 +48,7 @@ def resolve_held(signature: Signature, without: frozenset[str], held: type[Held]
         raise refused
     update = understand(signature, next(iter(trials.values())))
     kept = tuple(d for d, (first, *_) in trials.items() if d == "float64" or first.returned[update.y].dtype == d)
-    layer = make_class(signature, update, held, untracked=_evaluates_untracked(signature, held))
+    layer = make_class(signature, update, held)
     layer.bnspec_dtypes = layer.bnspec_dtypes or kept or tuple(trials)
     made, told = resolve_object(layer, {}, without), signature.tell(arrays, update.words)
     axis = -1 if signature.last else made.channel_axis
@@ -57,10 +57,10 @@ def resolve_held(signature: Signature, without: frozenset[str], held: type[Held]
     )
 
 
-def _evaluates_untracked(signature: Signature, held: type[Held]) -> bool:
-    """Does an evaluation without running statistics return, of a function that may be called so?"""
+def _answers_untracked(signature: Signature, held: type[Held], *, training: bool) -> bool:
+    """Does a call without running statistics return, of a function that may be called so?"""
     layer = held(signature, Update(), (CHANNELS,), BASE.eps, BASE.momentum, BASE.dtype, frozenset(BUFFERS))
-    layer.training = False
+    layer.training = training
     try:
         return signature.may_lack_statistics and bool(find_arrays(layer.call(plain_batch(BASE)), count))
     except Exception:  # noqa: BLE001  (a trial: whatever was raised, it does not)
@@ -134,7 +134,7 @@ class Held:
         return self._update.take_y(returned, count)
 
 
-def make_class(signature: Signature, update: Update, held: type[Held], *, untracked: bool) -> type[Held]:
+def make_class(signature: Signature, update: Update, held: type[Held]) -> type[Held]:
     """A class of layers of a function: its constructor takes what can be chosen, it declares what the function does."""
     taken = signature
     sources = signature.function, getattr(signature.function, "func", None)
@@ -156,14 +156,16 @@ def make_class(signature: Signature, update: Update, held: type[Held], *, untrac
             setattr(Layer, name, found)
     for setting, value in signature.fixed.items():
         setattr(Layer, f"bnspec_{setting}", value)
-    lacking = {*signature.without, *held.bnspec_without, *([] if untracked else ["untracked"])}
+    modes = {"untracked": True, "untracked_evaluation": False}
+    refused = {a for a, training in modes.items() if not _answers_untracked(signature, held, training=training)}
+    lacking = {*signature.without, *held.bnspec_without, *refused}
     Layer.bnspec_without = tuple({*declared.without, *lacking})
     settings = [name for name in ("eps", "momentum") if signature.is_open(name)]
     kind, defaults = inspect.Parameter.KEYWORD_ONLY, signature.defaults
     chosen = [inspect.Parameter(n, kind, default=defaults.get(n, inspect.Parameter.empty)) for n in settings]
     offered = {AFFINE: "unscaled", BIAS: "unshifted", SCALE: "beta_alone"}
     chosen += [inspect.Parameter(n, kind, default=True) for n, a in offered.items() if a in signature.may_lack]
-    chosen += [inspect.Parameter(TRACKING, kind, default=True)] if untracked else []
+    chosen += [inspect.Parameter(TRACKING, kind, default=True)] if "untracked" not in refused else []
     chosen += [inspect.Parameter(RANK, kind, default=2)] if signature.shaped else []
     channels = inspect.Parameter("num_features", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     Layer.__signature__ = inspect.Signature([channels, *chosen])

@@ -192,7 +192,7 @@ def _promise(
     if momentum == "average" or (momentum == "free" and has_buffers and adapter.cumulative(subject)):
         abilities |= {"cumulative"}
     if takes(TRACKING) or (later and not has_buffers and _lacks_buffers(adapter, subject)):
-        abilities |= {"untracked"}
+        abilities |= {"untracked", "untracked_evaluation"}
     if takes(AFFINE) and "affine" in abilities:
         abilities |= {"unscaled"}
     if takes(BIAS) and "affine" in abilities:

@@ -29,6 +29,7 @@ PROMISED: dict[str, str] = {
     "retunes": "an eps and a momentum that can be set later",
     "memory_formats": "a framework in which batches are stored in one of several formats",
     "untracked": "a construction without running statistics",
+    "untracked_evaluation": "an evaluation without running statistics, or a refusal that is a promise",
     "unscaled": "a construction without gamma and beta",
     "unshifted": "a construction with gamma and without beta",
     "beta_alone": "a construction with beta and without gamma",

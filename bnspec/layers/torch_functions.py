@@ -108,7 +108,7 @@ def resolve_torch_function(signature: Signature, without: frozenset[str], *, gra
         signature.defaults,
         signature.tell("torch tensors", update.words),
     )
-    untracked = signature.may_lack_statistics and not {"evaluation", "untracked"} & without
+    untracked = signature.may_lack_statistics and "untracked" not in without
     moved = None if signature.last else Maker(replace(signature, last=True), replace(update, last=True))
     unproven = Unproven(() if declared.dtypes else LOW, untracked=untracked, moved=moved)
     base = Structure(CHANNELS, 2, "float32", "cpu", 1e-5 if eps is None else eps, pick_momentum(promises, 0.1))

@@ -58,7 +58,7 @@ EVALUATION: tuple[Clause, ...] = (
         source="FluxML/NNlib.jl#576, pytorch/pytorch#156051, pytorch/pytorch#56982",
         bound='e_y of chapter "output", or an exception',
         status="active",
-        needs=("untracked",),
+        needs=("untracked", "untracked_evaluation"),
         informative=RARE,
     ),
     Clause(
