@@ -124,7 +124,10 @@ def test_dialects_come_from_the_target_or_the_adapter_or_nobody() -> None:
     ("without", "gone"),
     [
         ("gradients", {"gradients"}),
-        ("running_statistics", {"running_statistics", "evaluation", "switches", "cumulative", "initial_state"}),
+        (
+            "running_statistics",
+            {"running_statistics", "kept_statistics", "evaluation", "switches", "cumulative", "initial_state"},
+        ),
         ("affine", {"affine", "gamma", "beta"}),
     ],
 )
@@ -145,7 +148,7 @@ def test_what_is_left_out_need_not_exist(without: str, gone: set[str]) -> None:
             return x + 1
 
     assert "--without" in refusal(lambda: resolve(Lacks))
-    state = {"running_statistics", "evaluation", "switches", "initial_state", "copies"}
+    state = {"running_statistics", "kept_statistics", "evaluation", "switches", "initial_state", "copies"}
     everything = {"gradients", "affine", "gamma", "beta"} | state
     assert resolve(Lacks, without=frozenset({without})).promises.abilities == everything - gone
 

@@ -115,7 +115,7 @@ class Adapter:
         abilities |= {ability for ability, has in (("gamma", gamma), ("beta", beta)) if has}
         abilities |= {"affine"} if gamma and beta else set()
         if mean and var:
-            abilities |= {"running_statistics", "initial_state"}
+            abilities |= {"running_statistics", "kept_statistics", "initial_state"}
             mode = find_mode(subject)
             abilities |= {"evaluation"} if mode.is_there else set()
             abilities |= {"switches"} if mode.is_kept else set()

@@ -213,5 +213,5 @@ def leave_out(promises: Promises, without: frozenset[str]) -> Promises:
         without |= {"untracked_evaluation"}
     if "running_statistics" in without:
         without |= {"evaluation", "switches", "cumulative", "initial_state", "late_statistics", "counter", "resets"}
-        without |= {"retunes"}
+        without |= {"retunes", "kept_statistics"}
     return replace(promises, ranks=ranks, abilities=promises.abilities - without)

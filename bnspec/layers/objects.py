@@ -29,7 +29,7 @@ from bnspec.layers.protocol import Layer, Structure, SubjectError, calling
 from bnspec.layers.target import TargetError
 from bnspec.layers.trials import build_trial, keep_to_limits
 
-LATE = frozenset({"running_statistics", "evaluation", "switches", "counter"})
+LATE = frozenset({"running_statistics", "kept_statistics", "evaluation", "switches", "counter"})
 """What a layer may come to offer by its first batch, which makes its running statistics."""
 
 

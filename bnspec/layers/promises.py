@@ -8,6 +8,7 @@ from typing import Literal
 PROMISED: dict[str, str] = {
     "gradients": "a backward that gives the gradients by x, gamma and beta",
     "running_statistics": "running mean and variance that can be read and written",
+    "kept_statistics": "running statistics that it keeps itself, or writes in place",
     "evaluation": "a mode that normalises with the running statistics",
     "affine": "gamma and beta",
     "gamma": "a scale gamma, with or without a shift",

@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass, replace
 from itertools import product
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,11 +17,11 @@ from bnspec.layers.implementation import Implementation, Unproven, complete, lea
 from bnspec.layers.modes import to_last
 from bnspec.layers.probing import plain_batch
 from bnspec.layers.promises import Promises, pick_momentum
-from bnspec.layers.protocol import Description, Layer, Structure, SubjectError
+from bnspec.layers.protocol import Layer, Structure, SubjectError
 from bnspec.layers.returned import BUFFERS, OVERWROTE, Trial, Update, find_arrays
 from bnspec.layers.signatures import CHANNELS, RANKS, Signature, fit_shape, try_out, understand
 from bnspec.layers.target import TargetError
-from bnspec.layers.torch_layer import Call, TorchLayer
+from bnspec.layers.torch_layer import TorchLayer
 from bnspec.layers.torch_tensors import LOW, TORCH, to_array, to_tensor
 
 NAMES = Names("gamma", "beta", "running_mean", "running_var", "batches")
@@ -86,7 +86,7 @@ def resolve_torch_function(signature: Signature, without: frozenset[str], *, gra
         devices=declared.devices or ("cpu", "cuda"),
         abilities=frozenset(
             {"gradients", "gradient_subsets", "memory_formats", "reentrance", "second_order", "forward_mode"}
-            | {"running_statistics", "evaluation"}
+            | {"running_statistics", "evaluation", *({"kept_statistics"} if update.places is None else set())}
             | affine
         ),
         eps=eps,
@@ -140,7 +140,7 @@ class Maker:
     update: Update
 
     def __call__(self, structure: Structure) -> Layer:
-        holder, recorded = hold(self.signature, structure), set[str]()
+        holder = hold(self.signature, structure)
 
         def call(x: Tensor, training: bool) -> Any:
             update, given = self.update, [getattr(holder, name) for name in BUFFERS]
@@ -152,22 +152,7 @@ class Maker:
                     raise SubjectError("forward", OVERWROTE.format(name))
             new = update.take_statistics(returned, count, None if training else structure.channels) if places else None
             for name, tensor in zip(BUFFERS, new or (), strict=False):
-                (recorded.add if tensor.requires_grad else recorded.discard)(name)
-                setattr(holder, name, tensor.detach())  # one graph for all later passes would hide whatever they show
+                setattr(holder, name, tensor.detach())  # as whoever keeps them has to
             return update.take_y(returned, count)
 
-        return FunctionLayer(holder, NAMES, structure.device, call, recorded)
-
-
-class FunctionLayer(TorchLayer):
-    """`recorded` names the running statistics that came back with a graph, which they are kept without (R8)."""
-
-    def __init__(self, holder: Any, names: Names, device: str, call: Call, recorded: set[str]) -> None:
-        super().__init__(holder, names, device, call)
-        self._recorded = recorded
-
-    def describe(self, what: Literal["running_mean", "running_var"]) -> Description | None:
-        described = super().describe(what)
-        if described is None or what not in self._recorded:
-            return described
-        return replace(described, holds_graph=True)
+        return TorchLayer(holder, NAMES, structure.device, call)

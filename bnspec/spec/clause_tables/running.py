@@ -110,7 +110,7 @@ RUNNING: tuple[Clause, ...] = (
         source="facebookresearch/synsin#20, d2l-ai/d2l-en#1342",
         bound="no graph on either buffer, and the input of a dropped pass is gone: yes or no",
         status="active",
-        needs=("running_statistics", "gradients"),
+        needs=("running_statistics", "kept_statistics", "gradients"),
         informative=COSTLY,
     ),
     Clause(
