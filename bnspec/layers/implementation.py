@@ -20,7 +20,7 @@ from bnspec.layers.probing import (
     mixes_ranks,
     probe_dtypes,
     probe_ranks,
-    refuses_clearly,
+    tell_clear_refusal,
     tell_moved,
     try_call,
 )
@@ -146,7 +146,7 @@ def _complete(
     kept = [
         d
         for d in (promises.dtypes if called.dtype in promises.dtypes else (called.dtype,))
-        if d == called.dtype or not (unproven.dtypes and refuses_clearly(make, replace(called, dtype=d)))
+        if d == called.dtype or not (unproven.dtypes and tell_clear_refusal(make, replace(called, dtype=d)))
     ]
     if unproven.cumulative and try_call(make, replace(called, momentum=None), training=True, times=2).dtype:
         abilities |= {"cumulative"}
@@ -178,10 +178,8 @@ def _limit_calls(draft: Implementation, promises: Promises, called: Structure) -
 
     def refuse(setting: str, value: float) -> str:
         structure = replace(called, **{setting: value})  # type: ignore[arg-type]  # by the name of a number
-        if not refuses_clearly(draft.make, structure):
-            return ""
-        error = try_call(draft.make, structure, training=True).error
-        return "" if error is None else f"at {setting} {value} a training call {error.reason}"
+        reason = tell_clear_refusal(draft.make, structure)
+        return reason and f"at {setting} {value} a training call {reason}"
 
     return limit_settings(promises, refuse, kept)
 

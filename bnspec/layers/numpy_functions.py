@@ -59,12 +59,16 @@ def resolve_held(signature: Signature, without: frozenset[str], held: type[Held]
 
 def _answers_untracked(signature: Signature, held: type[Held], *, training: bool) -> bool:
     """Does a call without running statistics return, of a function that may be called so?"""
-    layer = held(signature, Update(), (CHANNELS,), BASE.eps, BASE.momentum, BASE.dtype, frozenset(BUFFERS))
-    layer.training = training
-    try:
-        return signature.may_lack_statistics and bool(find_arrays(layer.call(plain_batch(BASE)), count))
-    except Exception:  # noqa: BLE001  (a trial: whatever was raised, it does not)
-        return False
+    for rank in RANKS if signature.may_lack_statistics else ():
+        shape = signature.shape(CHANNELS, rank)
+        layer = held(signature, Update(), shape, BASE.eps, BASE.momentum, BASE.dtype, frozenset(BUFFERS))
+        layer.training = training
+        try:
+            if find_arrays(layer.call(plain_batch(replace(BASE, rank=rank))), count):
+                return True
+        except Exception:  # noqa: BLE001  (a trial: whatever was raised, it takes no such batch)
+            continue
+    return False
 
 
 def _call_with(held: type[Held]) -> Callable[..., Trial]:
@@ -158,6 +162,7 @@ def make_class(signature: Signature, update: Update, held: type[Held]) -> type[H
         setattr(Layer, f"bnspec_{setting}", value)
     modes = {"untracked": True, "untracked_evaluation": False}
     refused = {a for a, training in modes.items() if not _answers_untracked(signature, held, training=training)}
+    refused |= {"kept_statistics"} if update.places else set()  # whoever is handed them keeps them (R8)
     lacking = {*signature.without, *held.bnspec_without, *refused}
     Layer.bnspec_without = tuple({*declared.without, *lacking})
     settings = [name for name in ("eps", "momentum") if signature.is_open(name)]

@@ -103,17 +103,17 @@ def probe_dtypes(make: Make, base: Structure, dtypes: tuple[str, ...], abilities
     return [dtype for dtype in dtypes if serves(dtype)]
 
 
-def refuses_clearly(make: Make, structure: Structure) -> bool:
-    """Does the subject's own code, and not the framework that it calls, turn this dtype down?"""
+def tell_clear_refusal(make: Make, structure: Structure) -> str:
+    """What the subject's own code, and not the framework that it calls, raises of a structure; "" where it does not."""
     error = try_call(make, structure, training=True).error
     cause = None if error is None else error.__cause__
-    if not isinstance(cause, TypeError | ValueError | NotImplementedError | AssertionError):
-        return False
+    if error is None or not isinstance(cause, TypeError | ValueError | NotImplementedError | AssertionError):
+        return ""
     frame = cause.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
     raised_in = "" if frame is None else str(frame.tb_frame.f_globals.get("__name__", ""))
-    return raised_in.partition(".")[0] not in FRAMEWORKS
+    return "" if raised_in.partition(".")[0] in FRAMEWORKS else error.reason
 
 
 def answers(make: Make, structure: Structure) -> bool:
