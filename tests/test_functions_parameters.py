@@ -185,6 +185,16 @@ def test_of_statistics_that_come_back_no_graph_is_judged_and_it_says_so() -> Non
     assert judge(of_tensors).clause("R8").outcome == "pass"
 
 
+def test_who_keeps_the_statistics_is_told_of_functions_of_arrays_too() -> None:
+    def returning(x: Array, gamma: Array, beta: Array, running_mean: Array, running_var: Array, training: bool,
+                  momentum: float, eps: float) -> tuple[Array, Array, Array]:  # fmt: skip
+        mean, var = running_mean.copy(), running_var.copy()
+        return of_arrays(x, gamma, beta, mean, var, training, momentum, eps), mean, var
+
+    assert "kept_statistics" in resolve(of_arrays).promises.abilities
+    assert "kept_statistics" not in resolve(returning).promises.abilities
+
+
 def stacked(x: Array, gamma: Array, beta: Array, running_mean: Array, running_var: Array, training: bool = True,
             momentum: float = 0.1, eps: float = 1e-5) -> tuple[Array, Array]:  # fmt: skip
     mean, var = running_mean.copy(), running_var.copy()
